@@ -1,0 +1,19 @@
+//! What both ends of a micronode conversation agree on.
+//!
+//! This crate holds formats and rules, nothing else: no sockets, no clock, no randomness, no
+//! async runtime. The node, the client and the load tools all depend on it, so a cap, an error
+//! code or the shape of an address exists exactly once.
+//!
+//! - [`limits`]: every hard cap, with the relations between them asserted at compile time.
+//! - [`error`]: the public error codes and their HTTP status; the only such table.
+//! - [`address`]: `b3:` content addresses.
+//! - [`manifest`]: 64 KiB chunk groups, their chaining values, and verification of any range.
+
+pub mod address;
+pub mod error;
+pub mod limits;
+pub mod manifest;
+
+//pub use address::Address;
+pub use error::ErrorCode;
+//pub use manifest::Manifest;

@@ -1,0 +1,188 @@
+//! Every hard cap of the node, once.
+//!
+//! A cap in this file is a promise to the operator: what a peer can make the node hold, wait for
+//! or compute. Configuration may lower most of them and never raise those marked *only lower*.
+//! Sizes are bytes, times are [`Duration`]s, rates are per second.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+// --- Content -------------------------------------------------------------------------------
+
+/// The unit of everything that streams: read, hashed, stored, verified and written as one piece.
+/// Equals a complete BLAKE3 subtree of 64 chunks of 1 KiB.
+pub const GROUP_BYTES: usize = 64 * KIB;
+
+/// Largest one-shot body (one that declares its length on a one-shot route). *Only lower.*
+pub const ONE_SHOT_BYTES: usize = MIB;
+
+/// Largest object by default; configurable, always within the memory budget.
+pub const MAX_OBJECT_BYTES: u64 = 1024 * MIB as u64;
+
+/// Bytes reserved from the memory budget ahead of what a streamed upload has delivered.
+pub const RESERVE_AHEAD_BYTES: usize = MIB;
+
+/// Addresses in one `has` request.
+pub const HAS_ADDRESSES: usize = 4096;
+
+/// Longest media type kept with an object, in bytes.
+pub const MEDIA_TYPE_BYTES: usize = 255;
+
+/// Byte ranges answered in one response; a request for more is answered whole.
+pub const RANGES_PER_REQUEST: usize = 16;
+
+/// What an object costs beyond its bytes: map entries, chaining values excluded. Charged to the
+/// memory budget so that a flood of empty objects is bounded by it too.
+pub const OBJECT_OVERHEAD_BYTES: u64 = 300;
+
+/// Shards of the object map. Unrelated objects rarely share a lock.
+pub const STORE_SHARDS: usize = 64;
+
+/// Most objects looked at by one sweep of expired objects, so that a sweep never stalls a worker.
+pub const SWEEP_OBJECTS: usize = 1024;
+
+// --- Time ----------------------------------------------------------------------------------
+
+/// From the end of the request body to the response head. *Only lower.*
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A one-shot body arrives whole within this. *Only lower.*
+pub const ONE_SHOT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A stream, in either direction, moves at least once in this time. *Only tighter.*
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Least average rate of a stream after its first [`PROGRESS_INTERVAL`], bytes per second.
+pub const PROGRESS_MIN_RATE: u64 = 4 * KIB as u64;
+
+/// A request head is complete within this of its first byte (of the connection's start, for the
+/// first). *Only lower.*
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A kept-alive connection without a request is closed after this. *Only lower.*
+pub const IDLE_KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Time for streams in flight to finish after SIGTERM.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// After SIGTERM, new connections are still accepted (and told 503) for this long, so that a
+/// load balancer sees the readiness change before it sees a refused connection.
+pub const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
+/// After a refusal sent before the body was read: how long, and how much of the body, is
+/// discarded so that the answer reaches the client instead of a reset.
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
+/// See [`LINGER_TIME`].
+pub const LINGER_BYTES: usize = 256 * KIB;
+
+// --- Request heads -------------------------------------------------------------------------
+
+/// Request head: request line and fields, in bytes. *Only lower.*
+pub const HEAD_BYTES: usize = 16 * KIB;
+/// Fields in a request head. *Only lower.*
+pub const HEAD_FIELDS: usize = 64;
+/// Longest `X-Corr-ID` accepted from a client.
+pub const CORR_ID_CHARS: usize = 64;
+
+// --- Concurrency and rate ------------------------------------------------------------------
+
+/// Requests and streams in flight per node, over all data listeners.
+pub const IN_FLIGHT: usize = 512;
+/// Requests in flight on the admin plane, its own small budget.
+pub const ADMIN_IN_FLIGHT: usize = 32;
+/// Connections of the admin plane, its own small budget.
+pub const ADMIN_CONNECTIONS: usize = 64;
+/// Requests per second per instance.
+pub const RATE_PER_SECOND: u64 = 500;
+/// The rate's burst: this much time's worth of requests.
+pub const RATE_BURST: Duration = Duration::from_millis(100);
+/// Connections over all data listeners; the soft FD limit may lower it.
+pub const CONNECTIONS: usize = 1024;
+/// Share of the soft FD limit that connections may take, in percent.
+pub const CONNECTIONS_FD_PERCENT: usize = 60;
+/// Permits per facet.
+pub const FACET_STORAGE_READ: usize = 512;
+/// See [`FACET_STORAGE_READ`].
+pub const FACET_STORAGE_WRITE: usize = 256;
+/// Connections handed to one worker that it has not yet picked up.
+pub const WORKER_BACKLOG: usize = 256;
+/// Listen backlog of every listener.
+pub const LISTEN_BACKLOG: u32 = 1024;
+/// Most worker threads.
+pub const WORKERS: usize = 256;
+
+// --- HTTP/2 --------------------------------------------------------------------------------
+
+/// Concurrent streams per connection. *Only lower.*
+pub const H2_STREAMS: u32 = 100;
+/// Streams reset by the peer before they were accepted (rapid reset).
+pub const H2_PENDING_RESETS: usize = 20;
+/// Flow-control window per stream: what a peer may send before it is read.
+pub const H2_STREAM_WINDOW: u32 = 256 * KIB as u32;
+/// Flow-control window per connection.
+pub const H2_CONNECTION_WINDOW: u32 = MIB as u32;
+/// Response bytes buffered per stream.
+pub const H2_SEND_BUFFER: usize = 128 * KIB;
+/// Control frames (PING, SETTINGS, RST_STREAM, PRIORITY, empty DATA, CONTINUATION, unknown) that
+/// a connection may send at once ...
+pub const H2_CONTROL_BURST: u32 = 1000;
+/// ... and per second after that.
+pub const H2_CONTROL_PER_SECOND: u32 = 100;
+
+// --- Decompression -------------------------------------------------------------------------
+
+/// Output ≤ ratio × input (+ [`DECOMPRESS_SLACK`] while running). *Only lower.*
+pub const DECOMPRESS_RATIO: u64 = 10;
+/// Slack of the running check; the final check has none.
+pub const DECOMPRESS_SLACK: u64 = 64 * KIB as u64;
+/// Largest zstd window, log2 of bytes (2 MiB).
+pub const ZSTD_WINDOW_LOG: u32 = 21;
+/// Largest brotli window, bits.
+pub const BROTLI_WINDOW_BITS: u32 = 22;
+/// What one decoder may hold, charged to the memory budget: the largest window plus state.
+pub const DECODER_BYTES: usize = 5 * MIB;
+/// Decoders at work at once.
+pub const DECODERS: usize = 32;
+/// Input that yields no output for this many bytes is malformed.
+pub const DECOMPRESS_SILENT_BYTES: usize = 64 * KIB;
+
+// --- Memory and readiness ------------------------------------------------------------------
+
+/// Writes are shed above this share of the budget, in percent.
+pub const MEMORY_DEGRADED_PERCENT: u64 = 85;
+/// Everything that allocates is shed above this share, in percent.
+pub const MEMORY_SHED_PERCENT: u64 = 95;
+/// In-flight share above which writes are shed, in percent.
+pub const IN_FLIGHT_DEGRADED_PERCENT: u64 = 90;
+/// FD share above which writes are shed, in percent.
+pub const FD_DEGRADED_PERCENT: u64 = 70;
+/// Event-loop delay above which writes are shed.
+pub const LOOP_DELAY_DEGRADED: Duration = Duration::from_millis(100);
+/// A readiness input holds its new side for this long before it counts (no flapping).
+pub const READINESS_HOLD: Duration = Duration::from_secs(1);
+/// How far below its rise threshold an input must fall to clear, in percentage points.
+pub const READINESS_HYSTERESIS_PERCENT: u64 = 5;
+
+// --- Supervision ---------------------------------------------------------------------------
+
+/// First restart delay of a failed task; doubles up to [`RESTART_BACKOFF_MAX`].
+pub const RESTART_BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// See [`RESTART_BACKOFF_MIN`].
+pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// More restarts than this within [`RESTART_WINDOW`] degrade readiness.
+pub const RESTARTS_PER_WINDOW: u32 = 5;
+/// See [`RESTARTS_PER_WINDOW`].
+pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
+
+// Relations that the code relies on.
+const _: () = assert!(GROUP_BYTES.is_power_of_two() && GROUP_BYTES.is_multiple_of(1024));
+const _: () = assert!(ONE_SHOT_BYTES.is_multiple_of(GROUP_BYTES));
+const _: () = assert!(MAX_OBJECT_BYTES >= ONE_SHOT_BYTES as u64);
+const _: () = assert!(RESERVE_AHEAD_BYTES >= GROUP_BYTES);
+const _: () = assert!(LINGER_BYTES < ONE_SHOT_BYTES);
+const _: () = assert!(ADMIN_IN_FLIGHT <= ADMIN_CONNECTIONS && ADMIN_CONNECTIONS < CONNECTIONS);
+const _: () = assert!(MEMORY_DEGRADED_PERCENT < MEMORY_SHED_PERCENT && MEMORY_SHED_PERCENT < 100);
+const _: () = assert!(DECODER_BYTES > (1 << ZSTD_WINDOW_LOG) && DECODER_BYTES > (1 << BROTLI_WINDOW_BITS));
+const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
