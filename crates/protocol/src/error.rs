@@ -44,8 +44,6 @@ error_codes! {
     BadRequest = "bad_request", 400, false, "Malformed request";
     /// Not `b3:` and 64 lowercase hex digits.
     BadAddress = "bad_address", 400, false, "Malformed address";
-    /// A name or queue outside its grammar.
-    BadName = "bad_name", 400, false, "Malformed name";
     /// The body does not decode under its declared coding.
     BadEncoding = "bad_encoding", 400, false, "Body does not match its encoding";
     /// No capability, or one that does not verify.
@@ -60,10 +58,6 @@ error_codes! {
     HeadTimeout = "head_timeout", 408, true, "The request head took too long";
     /// The request body stalled or came too slowly.
     BodyTimeout = "body_timeout", 408, true, "The request body took too long";
-    /// A name points at the object.
-    Pinned = "pinned", 409, false, "A name points at the object";
-    /// The request conflicts with the state of its target.
-    Conflict = "conflict", 409, false, "Conflict";
     /// A precondition of the request does not hold.
     PreconditionFailed = "precondition_failed", 412, false, "Precondition failed";
     /// A body over its cap.
@@ -78,12 +72,8 @@ error_codes! {
     DigestMismatch = "digest_mismatch", 422, false, "Body does not match the address";
     /// Over the request rate.
     RateLimited = "rate_limited", 429, true, "Too many requests";
-    /// Over a byte, queue or decoder quota.
-    QuotaExceeded = "quota_exceeded", 429, true, "Quota exceeded";
     /// Request head over its size or field cap.
     HeadTooLarge = "head_too_large", 431, false, "Request head too large";
-    /// A fault of the node itself; the problem says no more, the log does.
-    Internal = "internal", 500, true, "Internal error";
     /// Stored bytes do not match their address.
     IntegrityFail = "integrity_fail", 502, false, "Stored bytes do not match their address";
     /// Over the in-flight cap, a facet's permits, or the memory budget.
@@ -129,7 +119,7 @@ mod tests {
     #[test]
     fn retryable_codes_are_exactly_the_transient_ones() {
         for code in ErrorCode::ALL {
-            let transient = matches!(code.status(), 408 | 429 | 500 | 503 | 504);
+            let transient = matches!(code.status(), 408 | 429 | 503 | 504);
             assert_eq!(code.retryable(), transient, "{code}");
         }
     }

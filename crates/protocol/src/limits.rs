@@ -102,10 +102,10 @@ pub const RATE_BURST: Duration = Duration::from_millis(100);
 pub const CONNECTIONS: usize = 1024;
 /// Share of the soft FD limit that connections may take, in percent.
 pub const CONNECTIONS_FD_PERCENT: usize = 60;
-/// Permits per facet.
-pub const FACET_STORAGE_READ: usize = 512;
-/// See [`FACET_STORAGE_READ`].
-pub const FACET_STORAGE_WRITE: usize = 256;
+/// Permits of the storage facet's reads; equal to [`IN_FLIGHT`], so that they bind only when lowered.
+pub const FACET_STORAGE_READ: usize = IN_FLIGHT;
+/// Permits of the storage facet's writes; see [`FACET_STORAGE_READ`].
+pub const FACET_STORAGE_WRITE: usize = IN_FLIGHT;
 /// Connections handed to one worker that it has not yet picked up.
 pub const WORKER_BACKLOG: usize = 256;
 /// Listen backlog of every listener.
