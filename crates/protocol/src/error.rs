@@ -97,7 +97,10 @@ impl std::fmt::Display for ErrorCode {
 impl ErrorCode {
     /// The code with this machine word, if there is one.
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|known| known.as_str() == code)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|known| known.as_str() == code)
     }
 }
 

@@ -7,13 +7,18 @@
 //! - [`limits`]: every hard cap, with the relations between them asserted at compile time.
 //! - [`error`]: the public error codes and their HTTP status; the only such table.
 //! - [`address`]: `b3:` content addresses.
-//! - [`manifest`]: 64 KiB chunk groups, their chaining values, and verification of any range.
+//! - [`group`]: 64 KiB chunk groups, their chaining values, and the groups that a range touches.
+//! - [`manifest`]: the chaining values of an object, and verification of any part of it.
+//! - [`hasher`]: from groups to an address and its manifest, in one pass.
 
 pub mod address;
 pub mod error;
+pub mod group;
+pub mod hasher;
 pub mod limits;
 pub mod manifest;
 
-//pub use address::Address;
+pub use address::Address;
 pub use error::ErrorCode;
-//pub use manifest::Manifest;
+pub use hasher::ObjectHasher;
+pub use manifest::{Manifest, VerifiedManifest};

@@ -176,6 +176,23 @@ pub const RESTARTS_PER_WINDOW: u32 = 5;
 /// See [`RESTARTS_PER_WINDOW`].
 pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
+// --- Configuration -------------------------------------------------------------------------
+
+/// Largest configuration file.
+pub const CONFIG_BYTES: u64 = 256 * KIB as u64;
+/// Longest duration accepted from anybody, 100 years: adding it to a clock never overflows.
+pub const DURATION_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+/// Ceiling of the counts that an operator may set freely (requests, connections, permits).
+pub const CONCURRENCY_MAX: usize = 1 << 20;
+/// Ceiling of the request rate: one per nanosecond, the clock's resolution.
+pub const RATE_MAX: u64 = 1_000_000_000;
+/// Ceiling of the object size that an operator may set, far beyond any memory budget.
+pub const OBJECT_BYTES_MAX: u64 = 1 << 50;
+/// Ceiling of the drain times.
+pub const DRAIN_MAX: Duration = Duration::from_secs(60 * 60);
+/// Least memory budget: a few one-shot bodies, decoders and streams at once.
+pub const MEMORY_BUDGET_MIN: u64 = 16 * MIB as u64;
+
 // Relations that the code relies on.
 const _: () = assert!(GROUP_BYTES.is_power_of_two() && GROUP_BYTES.is_multiple_of(1024));
 const _: () = assert!(ONE_SHOT_BYTES.is_multiple_of(GROUP_BYTES));
@@ -184,5 +201,9 @@ const _: () = assert!(RESERVE_AHEAD_BYTES >= GROUP_BYTES);
 const _: () = assert!(LINGER_BYTES < ONE_SHOT_BYTES);
 const _: () = assert!(ADMIN_IN_FLIGHT <= ADMIN_CONNECTIONS && ADMIN_CONNECTIONS < CONNECTIONS);
 const _: () = assert!(MEMORY_DEGRADED_PERCENT < MEMORY_SHED_PERCENT && MEMORY_SHED_PERCENT < 100);
-const _: () = assert!(DECODER_BYTES > (1 << ZSTD_WINDOW_LOG) && DECODER_BYTES > (1 << BROTLI_WINDOW_BITS));
+const _: () =
+    assert!(DECODER_BYTES > (1 << ZSTD_WINDOW_LOG) && DECODER_BYTES > (1 << BROTLI_WINDOW_BITS));
 const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
+const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
+const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);
+const _: () = assert!(DECODER_BYTES as u64 + ONE_SHOT_BYTES as u64 <= MEMORY_BUDGET_MIN);
