@@ -1,0 +1,253 @@
+//! The node's configuration: defaults < TOML file < environment < flags, checked as a whole.
+//!
+//! [`load`] is the only way to a [`Config`] other than its defaults, and it either accepts every
+//! value given or names everything that is wrong. [`KEYS`] is the only list of keys: parsing,
+//! bounds, printing, reloading and suggestions all read it, so a key is added in one place.
+//!
+//! Not for caps that nobody may configure (they are constants in `protocol::limits`), and not for
+//! what a client is told (`MICRO_URL`, `MICRO_TOKEN`, `MICRO_GRANT`). There is deliberately no
+//! `Deserialize`: it would be a second way in, around the checks.
+
+pub mod duration;
+mod field;
+mod file;
+mod key;
+mod load;
+mod memory;
+mod nearest;
+mod print;
+mod problem;
+pub mod size;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use micronode_protocol::limits;
+
+pub use key::{KEYS, Key, Rule};
+pub use load::{Loaded, Sources, load, process_environment};
+pub use memory::MemoryError;
+pub use problem::{ConfigError, Origin, Problem, Reason};
+
+/// A checked configuration. [`Default`] is the node's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Address of the data listener; port 0 picks a free one.
+    pub bind: SocketAddr,
+    /// Address of the admin listener; port 0 picks a free one.
+    pub admin: SocketAddr,
+    /// Development mode.
+    pub dev: bool,
+    /// Worker threads; 0 is one per core.
+    pub workers: usize,
+    /// Caps on what peers may make the node do.
+    pub limits: Limits,
+    /// The memory budget.
+    pub memory: Memory,
+    /// The log.
+    pub log: Log,
+}
+
+/// The `[limits]` section. Sizes are bytes, rates are per second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests per second; 0 lifts the limit.
+    pub rps: u64,
+    /// Requests and streams in flight over all data listeners.
+    pub in_flight: usize,
+    /// Connections over all data listeners, before the FD limit lowers it.
+    pub connections: usize,
+    /// From the end of the request body to the response head.
+    pub request_deadline: Duration,
+    /// A one-shot body arrives whole within this.
+    pub one_shot_deadline: Duration,
+    /// A request head is complete within this.
+    pub head_deadline: Duration,
+    /// A kept-alive connection without a request is closed after this.
+    pub idle_keep_alive: Duration,
+    /// A stream moves at least once in this time.
+    pub progress_interval: Duration,
+    /// Least average rate of a stream after its first interval, bytes per second.
+    pub progress_min_rate: u64,
+    /// Largest one-shot body.
+    pub one_shot_body: u64,
+    /// Largest object.
+    pub max_object: u64,
+    /// Largest request head.
+    pub head_bytes: usize,
+    /// Most fields in a request head.
+    pub head_fields: usize,
+    /// Most bytes out of a decoder per byte in.
+    pub decompress_ratio: u64,
+    /// Decoders at work at once.
+    pub decoders: usize,
+    /// Concurrent HTTP/2 streams per connection.
+    pub h2_streams: u32,
+    /// Time for streams in flight to finish after SIGTERM.
+    pub drain_deadline: Duration,
+    /// Time after SIGTERM in which new connections are still accepted and told 503.
+    pub drain_grace: Duration,
+    /// Permits per facet.
+    pub facets: Facets,
+}
+
+/// The `[limits.facets]` section: calls at work at once per facet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facets {
+    /// Reads of objects.
+    pub storage_read: usize,
+    /// Writes of objects.
+    pub storage_write: usize,
+}
+
+/// The `[memory]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes that objects, queues, buffers and decoders may hold together. `auto` stands for
+    /// [`Loaded::memory_bytes`].
+    pub budget: Budget,
+    /// What gives way when the budget is full.
+    pub eviction: Eviction,
+}
+
+/// `memory.budget`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// Half of what the machine or its control group has.
+    Auto,
+    /// This many bytes.
+    Bytes(u64),
+}
+
+/// The `[log]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+/// Declares an enumeration together with the words that configuration uses for its variants.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every variant, in the order of [`Self::WORDS`].
+            const ALL: &[Self] = &[$(Self::$variant),+];
+            /// The word for each variant.
+            const WORDS: &[&str] = &[$($word),+];
+        }
+    };
+}
+
+words! {
+    /// `memory.eviction`.
+    Eviction {
+        /// Nothing is dropped: a write that does not fit is refused.
+        Refuse = "refuse",
+        /// The least recently used unpinned objects make room.
+        Lru = "lru",
+    }
+}
+
+words! {
+    /// `log.level`, most severe first.
+    LogLevel {
+        /// What needs a person.
+        Error = "error",
+        /// What may need one.
+        Warn = "warn",
+        /// Life cycle.
+        Info = "info",
+        /// Single requests.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// `log.format`.
+    LogFormat {
+        /// Lines for people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            dev: false,
+            workers: 0,
+            limits: Limits {
+                rps: limits::RATE_PER_SECOND,
+                in_flight: limits::IN_FLIGHT,
+                connections: limits::CONNECTIONS,
+                request_deadline: limits::REQUEST_DEADLINE,
+                one_shot_deadline: limits::ONE_SHOT_DEADLINE,
+                head_deadline: limits::HEAD_DEADLINE,
+                idle_keep_alive: limits::IDLE_KEEP_ALIVE,
+                progress_interval: limits::PROGRESS_INTERVAL,
+                progress_min_rate: limits::PROGRESS_MIN_RATE,
+                one_shot_body: limits::ONE_SHOT_BYTES as u64,
+                max_object: limits::MAX_OBJECT_BYTES,
+                head_bytes: limits::HEAD_BYTES,
+                head_fields: limits::HEAD_FIELDS,
+                decompress_ratio: limits::DECOMPRESS_RATIO,
+                decoders: limits::DECODERS,
+                h2_streams: limits::H2_STREAMS,
+                drain_deadline: limits::DRAIN_DEADLINE,
+                drain_grace: limits::DRAIN_GRACE,
+                facets: Facets {
+                    storage_read: limits::FACET_STORAGE_READ,
+                    storage_write: limits::FACET_STORAGE_WRITE,
+                },
+            },
+            memory: Memory {
+                budget: Budget::Auto,
+                eviction: Eviction::Refuse,
+            },
+            log: Log {
+                level: LogLevel::Warn,
+                format: LogFormat::Text,
+            },
+        }
+    }
+}
+
+/// A reload that would change what only a restart can. Nothing of it has been applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot change while the node runs: {}; restart the node or restore {}",
+        .keys.join(", "), if .keys.len() == 1 { "it" } else { "them" })]
+pub struct ReloadError {
+    /// The keys at fault, in the order of [`KEYS`].
+    pub keys: Vec<&'static str>,
+}
+
+impl Config {
+    /// The keys whose values differ in `new`, when all of them can change in a running node.
+    /// All or nothing: one that cannot refuses the whole reload.
+    pub fn reload(&self, new: &Self) -> Result<Vec<&'static str>, ReloadError> {
+        let (live, fixed): (Vec<&Key>, Vec<&Key>) = KEYS
+            .iter()
+            .filter(|key| key.differs(self, new))
+            .partition(|key| key.live);
+        let paths = |keys: Vec<&Key>| keys.into_iter().map(|key| key.path).collect();
+        if fixed.is_empty() {
+            Ok(paths(live))
+        } else {
+            Err(ReloadError { keys: paths(fixed) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

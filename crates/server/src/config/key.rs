@@ -1,0 +1,406 @@
+//! The table of all keys: path, flag, type, bounds, rule, whether it can change live, and a line
+//! of documentation.
+
+use std::time::Duration;
+
+use micronode_protocol::limits;
+
+use super::field::{Beyond, Field, Place, Refused};
+use super::problem::Reason;
+use super::{Config, Eviction, LogFormat, LogLevel};
+
+/// Which way an operator may move a value from its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Any way that makes sense.
+    Any,
+    /// Only down: the default is the loosest value.
+    OnlyLower,
+    /// Only up: the default is the loosest value.
+    OnlyHigher,
+}
+
+/// One key of the configuration.
+pub struct Key {
+    /// The path in the file, parts joined by dots: `limits.rps`.
+    pub path: &'static str,
+    /// The flag of `run` that sets it, when there is one.
+    pub flag: Option<&'static str>,
+    /// What it means, one line.
+    pub doc: &'static str,
+    /// Which way it may be moved.
+    pub rule: Rule,
+    /// Whether a running node can take a new value.
+    pub live: bool,
+    field: Field,
+}
+
+impl Key {
+    /// The key with this path.
+    pub(super) fn find(path: &str) -> Option<(usize, &'static Self)> {
+        KEYS.iter().enumerate().find(|(_, key)| key.path == path)
+    }
+
+    /// The environment variable that sets it: `MICRO_LIMITS__RPS`.
+    pub fn env(&self) -> String {
+        format!(
+            "{ENV_PREFIX}{}",
+            self.path.to_ascii_uppercase().replace('.', "__")
+        )
+    }
+
+    /// The section that it stands in, empty for the top, and its name there.
+    pub(super) fn section_and_name(&self) -> (&'static str, &'static str) {
+        self.path.rsplit_once('.').unwrap_or(("", self.path))
+    }
+
+    /// The value in `config`, in the spelling of a flag or variable.
+    pub fn text(&self, config: &Config) -> String {
+        self.field.text(config)
+    }
+
+    /// Whether the file writes the value bare, without quotes.
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self.field, Field::Flag(_) | Field::Count(..))
+    }
+
+    /// Whether the file may give the value as a bare integer.
+    pub(super) fn takes_integer(&self) -> bool {
+        // A duration without a unit is refused by its parser, which says so better than a type.
+        matches!(
+            self.field,
+            Field::Count(..) | Field::Size(..) | Field::Budget(..) | Field::Duration(..)
+        )
+    }
+
+    /// Whether the file may give the value as a bare boolean.
+    pub(super) fn takes_boolean(&self) -> bool {
+        matches!(self.field, Field::Flag(_))
+    }
+
+    pub(super) fn expected(&self) -> &'static str {
+        self.field.expected()
+    }
+
+    pub(super) fn differs(&self, a: &Config, b: &Config) -> bool {
+        self.field.differs(a, b)
+    }
+
+    /// Reads `text` into `config`, which is untouched on error.
+    pub(super) fn set(&self, config: &mut Config, text: &str) -> Result<(), Reason> {
+        self.field
+            .set(config, text)
+            .map_err(|refused| match (refused, self.rule) {
+                (Refused::Malformed(reason), _) => reason,
+                (Refused::Beyond(Beyond::High { given, most }), Rule::OnlyLower) => {
+                    Reason::Loosened {
+                        given,
+                        bound: most,
+                        lower: true,
+                    }
+                }
+                (Refused::Beyond(Beyond::Low { given, least }), Rule::OnlyHigher) => {
+                    Reason::Loosened {
+                        given,
+                        bound: least,
+                        lower: false,
+                    }
+                }
+                (Refused::Beyond(Beyond::Low { given, least }), _) => {
+                    Reason::TooSmall { given, least }
+                }
+                (Refused::Beyond(Beyond::High { given, most }), _) => {
+                    Reason::TooLarge { given, most }
+                }
+            })
+    }
+
+    const fn any(path: &'static str, field: Field, doc: &'static str) -> Self {
+        Self {
+            path,
+            flag: None,
+            doc,
+            rule: Rule::Any,
+            live: false,
+            field,
+        }
+    }
+
+    const fn only_lower(path: &'static str, field: Field, doc: &'static str) -> Self {
+        Self {
+            path,
+            flag: None,
+            doc,
+            rule: Rule::OnlyLower,
+            live: false,
+            field,
+        }
+    }
+
+    const fn only_higher(path: &'static str, field: Field, doc: &'static str) -> Self {
+        Self {
+            path,
+            flag: None,
+            doc,
+            rule: Rule::OnlyHigher,
+            live: false,
+            field,
+        }
+    }
+
+    const fn live(mut self) -> Self {
+        self.live = true;
+        self
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+}
+
+/// What our environment variables start with.
+pub(super) const ENV_PREFIX: &str = "MICRO_";
+
+/// A request line and a host; less would refuse everybody.
+const HEAD_BYTES_MIN: u64 = 256;
+
+/// No deadline or interval below the resolution of the node's timers.
+const TICK: Duration = Duration::from_millis(1);
+
+macro_rules! place {
+    ($($field:ident).+) => {
+        Place { get: |config| config.$($field).+, set: |config, value| config.$($field).+ = value }
+    };
+}
+
+/// A number that is narrower than `u64` in the configuration; its range fits.
+macro_rules! narrow {
+    ($($field:ident).+) => {
+        Place {
+            get: |config| config.$($field).+ as u64,
+            set: |config, value| {
+                config.$($field).+ = value.try_into().expect("the key's range fits its type");
+            },
+        }
+    };
+}
+
+macro_rules! word {
+    ($type:ident, $($field:ident).+) => {
+        Field::Word(
+            Place {
+                get: |config| config.$($field).+ as usize,
+                set: |config, index| config.$($field).+ = $type::ALL[index],
+            },
+            $type::WORDS,
+        )
+    };
+}
+
+/// Every key, the keys of a section together, in the order in which they are printed.
+pub static KEYS: &[Key] = &[
+    Key::any(
+        "bind",
+        Field::Address(place!(bind)),
+        "Address of the data listener; port 0 picks one.",
+    )
+    .flag("--bind"),
+    Key::any(
+        "admin",
+        Field::Address(place!(admin)),
+        "Address of the admin listener (health, readiness, metrics); port 0 picks one.",
+    )
+    .flag("--admin"),
+    Key::any(
+        "dev",
+        Field::Flag(place!(dev)),
+        "Development mode: for a test bench, not for a network.",
+    )
+    .flag("--dev"),
+    Key::any(
+        "workers",
+        Field::Count(narrow!(workers), 0..=limits::WORKERS as u64),
+        "Worker threads; 0 is one per core. TOKIO_WORKERS sets it too.",
+    )
+    .flag("--workers"),
+    Key::any(
+        "limits.rps",
+        Field::Count(place!(limits.rps), 0..=limits::RATE_MAX),
+        "Requests per second; 0 lifts the limit.",
+    )
+    .live()
+    .flag("--rps"),
+    Key::any(
+        "limits.in_flight",
+        Field::Count(
+            narrow!(limits.in_flight),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Requests and streams in flight, held to the end of the response body.",
+    )
+    .live()
+    .flag("--in-flight"),
+    Key::any(
+        "limits.connections",
+        Field::Count(
+            narrow!(limits.connections),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Connections over all data listeners; the limit on open files may lower it.",
+    )
+    .live(),
+    Key::only_lower(
+        "limits.request_deadline",
+        Field::Duration(
+            place!(limits.request_deadline),
+            TICK..=limits::REQUEST_DEADLINE,
+        ),
+        "From the end of the request body to the response head.",
+    )
+    .live(),
+    Key::only_lower(
+        "limits.one_shot_deadline",
+        Field::Duration(
+            place!(limits.one_shot_deadline),
+            TICK..=limits::ONE_SHOT_DEADLINE,
+        ),
+        "A one-shot body arrives whole within this.",
+    )
+    .live(),
+    Key::only_lower(
+        "limits.head_deadline",
+        Field::Duration(place!(limits.head_deadline), TICK..=limits::HEAD_DEADLINE),
+        "A request head is complete within this.",
+    ),
+    Key::only_lower(
+        "limits.idle_keep_alive",
+        Field::Duration(
+            place!(limits.idle_keep_alive),
+            TICK..=limits::IDLE_KEEP_ALIVE,
+        ),
+        "A connection without a request is closed after this.",
+    ),
+    Key::only_lower(
+        "limits.progress_interval",
+        Field::Duration(
+            place!(limits.progress_interval),
+            TICK..=limits::PROGRESS_INTERVAL,
+        ),
+        "A stream, in either direction, moves at least once in this time.",
+    ),
+    Key::only_higher(
+        "limits.progress_min_rate",
+        Field::Size(
+            place!(limits.progress_min_rate),
+            limits::PROGRESS_MIN_RATE..=limits::OBJECT_BYTES_MAX,
+        ),
+        "Least average bytes per second of a stream after its first interval.",
+    ),
+    Key::only_lower(
+        "limits.one_shot_body",
+        Field::Size(
+            place!(limits.one_shot_body),
+            1..=limits::ONE_SHOT_BYTES as u64,
+        ),
+        "Largest one-shot body.",
+    )
+    .live(),
+    Key::any(
+        "limits.max_object",
+        Field::Size(place!(limits.max_object), 1..=limits::OBJECT_BYTES_MAX),
+        "Largest object; it must fit the memory budget too.",
+    ),
+    Key::only_lower(
+        "limits.head_bytes",
+        Field::Size(
+            narrow!(limits.head_bytes),
+            HEAD_BYTES_MIN..=limits::HEAD_BYTES as u64,
+        ),
+        "Largest request head: request line and fields.",
+    ),
+    Key::only_lower(
+        "limits.head_fields",
+        Field::Count(narrow!(limits.head_fields), 1..=limits::HEAD_FIELDS as u64),
+        "Most fields in a request head.",
+    ),
+    Key::only_lower(
+        "limits.decompress_ratio",
+        Field::Count(
+            place!(limits.decompress_ratio),
+            1..=limits::DECOMPRESS_RATIO,
+        ),
+        "Most bytes out of a decoder per byte in.",
+    ),
+    Key::only_lower(
+        "limits.decoders",
+        Field::Count(narrow!(limits.decoders), 1..=limits::DECODERS as u64),
+        "Decoders at work at once.",
+    ),
+    Key::only_lower(
+        "limits.h2_streams",
+        Field::Count(narrow!(limits.h2_streams), 1..=limits::H2_STREAMS as u64),
+        "Concurrent HTTP/2 streams per connection.",
+    ),
+    Key::any(
+        "limits.drain_deadline",
+        Field::Duration(
+            place!(limits.drain_deadline),
+            Duration::ZERO..=limits::DRAIN_MAX,
+        ),
+        "Time for streams in flight to finish after SIGTERM.",
+    )
+    .live(),
+    Key::any(
+        "limits.drain_grace",
+        Field::Duration(
+            place!(limits.drain_grace),
+            Duration::ZERO..=limits::DRAIN_MAX,
+        ),
+        "Time after SIGTERM in which new connections are still accepted and told 503.",
+    )
+    .live(),
+    Key::any(
+        "limits.facets.storage_read",
+        Field::Count(
+            narrow!(limits.facets.storage_read),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Reads of objects at work at once.",
+    )
+    .live(),
+    Key::any(
+        "limits.facets.storage_write",
+        Field::Count(
+            narrow!(limits.facets.storage_write),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Writes of objects at work at once.",
+    )
+    .live(),
+    Key::any(
+        "memory.budget",
+        Field::Budget(place!(memory.budget), limits::MEMORY_BUDGET_MIN),
+        "Bytes held at once; \"auto\" is half of what the machine or control group has.",
+    )
+    .flag("--memory"),
+    Key::any(
+        "memory.eviction",
+        word!(Eviction, memory.eviction),
+        "When the budget is full: \"refuse\" writes, or drop the \"lru\" objects.",
+    )
+    .flag("--eviction"),
+    Key::any(
+        "log.level",
+        word!(LogLevel, log.level),
+        "Least severe level written: error, warn, info, debug or trace.",
+    )
+    .live()
+    .flag("--log-level"),
+    Key::any(
+        "log.format",
+        word!(LogFormat, log.format),
+        "\"text\" for people or \"json\" for machines.",
+    )
+    .flag("--log-format"),
+];

@@ -1,0 +1,254 @@
+//! Lays the sources over each other and checks the result.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::file::{self, Entry, Given, SyntaxError};
+use super::key::{ENV_PREFIX, KEYS, Key};
+use super::nearest::nearest;
+use super::problem::{ConfigError, Origin, Problem, Reason};
+use super::{Budget, Config, memory};
+
+/// Variables with our prefix that tell a client what to talk to, and say nothing to a node.
+const CLIENT_VARIABLES: [&str; 3] = ["MICRO_URL", "MICRO_TOKEN", "MICRO_GRANT"];
+
+/// The runtime's own name for `workers`; `MICRO_WORKERS` wins over it.
+const TOKIO_WORKERS: &str = "TOKIO_WORKERS";
+
+/// Where the values come from, weakest first.
+#[derive(Debug, Clone)]
+pub struct Sources<E> {
+    /// The TOML file, which must exist when it is named.
+    pub file: Option<PathBuf>,
+    /// Environment variables, those of others included (see [`process_environment`]).
+    pub env: E,
+    /// Values of flags by the path of the key that each sets; the last of several wins.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A checked configuration, and where each of its values comes from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The memory budget in bytes, with `auto` worked out.
+    pub memory_bytes: u64,
+    /// By position in [`KEYS`].
+    origins: Vec<Origin>,
+}
+
+impl Loaded {
+    /// Each key with the source of its value, in the order of [`KEYS`].
+    pub fn origins(&self) -> impl Iterator<Item = (&'static Key, &Origin)> {
+        KEYS.iter().zip(&self.origins)
+    }
+}
+
+/// This process's environment for [`Sources::env`]. A name or value that is not Unicode keeps its
+/// readable part, so that it is reported when it is meant for the node.
+pub fn process_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| {
+        (
+            name.to_string_lossy().into_owned(),
+            value.to_string_lossy().into_owned(),
+        )
+    })
+}
+
+/// Lays `sources` over the defaults and checks every value given, also those that a stronger
+/// source overrides. On failure, the error lists all that is wrong.
+pub fn load<E>(sources: Sources<E>) -> Result<Loaded, ConfigError>
+where
+    E: IntoIterator<Item = (String, String)>,
+{
+    let mut layers = Layers::new();
+    if let Some(path) = &sources.file {
+        layers.file(path);
+    }
+    layers.env(sources.env);
+    for (path, text) in sources.flags {
+        layers.flag(path, &text);
+    }
+    layers.finish()
+}
+
+struct Layers {
+    config: Config,
+    origins: Vec<Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn new() -> Self {
+        Self {
+            config: Config::default(),
+            origins: vec![Origin::Default; KEYS.len()],
+            problems: Vec::new(),
+        }
+    }
+
+    fn problem(&mut self, name: impl Into<String>, origin: Origin, reason: Reason) {
+        self.problems.push(Problem {
+            name: name.into(),
+            origin,
+            reason,
+        });
+    }
+
+    /// `name` is what the operator called `key`.
+    fn set(&mut self, (index, key): (usize, &Key), name: &str, text: &str, origin: Origin) {
+        match key.set(&mut self.config, text) {
+            Ok(()) => self.origins[index] = origin,
+            Err(reason) => self.problem(name, origin, reason),
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        let text = match file::read(path) {
+            Ok(text) => text,
+            Err(reason) => {
+                return self.problem(path.display().to_string(), Origin::Default, reason);
+            }
+        };
+        match file::parse(&text) {
+            Ok(entries) => entries
+                .into_iter()
+                .for_each(|entry| self.entry(path, entry)),
+            // What could be read of it would be judged by guesses.
+            Err(errors) => {
+                for SyntaxError { message, line } in errors {
+                    let origin = Origin::File {
+                        path: path.to_owned(),
+                        line,
+                    };
+                    self.problem("syntax", origin, Reason::Syntax(message));
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, file: &Path, entry: Entry) {
+        let Entry { path, given, line } = entry;
+        let origin = Origin::File {
+            path: file.to_owned(),
+            line,
+        };
+        let Some((index, key)) = Key::find(&path) else {
+            let is_section = sections().contains(path.as_str());
+            return match given {
+                // An empty section says nothing.
+                Given::Other("a table") if is_section => {}
+                _ if is_section => self.problem(path, origin, Reason::Section),
+                _ => {
+                    let known = KEYS.iter().map(|key| key.path).chain(sections());
+                    let nearest = nearest(&path, known).unwrap_or_default().to_owned();
+                    self.problem(path, origin, Reason::Unknown { nearest });
+                }
+            };
+        };
+        let (text, found) = match given {
+            Given::Boolean(value) => (key.takes_boolean().then(|| value.to_string()), "a boolean"),
+            Given::Integer(value) => (key.takes_integer().then_some(value), "an integer"),
+            Given::String(value) => ((!key.is_bare()).then_some(value), "a string"),
+            Given::Other(found) => (None, found),
+        };
+        match text {
+            Some(text) => self.set((index, key), &path, &text, origin),
+            None => {
+                self.problem(
+                    path,
+                    origin,
+                    Reason::Type {
+                        expected: key.expected(),
+                        found,
+                    },
+                );
+            }
+        }
+    }
+
+    fn env(&mut self, env: impl IntoIterator<Item = (String, String)>) {
+        let (ours, tokio): (Vec<_>, Vec<_>) = env
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(ENV_PREFIX) || name == TOKIO_WORKERS)
+            .filter(|(name, _)| !CLIENT_VARIABLES.contains(&name.as_str()))
+            .partition(|(name, _)| name != TOKIO_WORKERS);
+        // Ours come last, so that they win.
+        for (name, text) in tokio.into_iter().chain(ours) {
+            let path = if name == TOKIO_WORKERS {
+                "workers".to_owned()
+            } else {
+                path_of(&name)
+            };
+            let origin = Origin::Env(name.clone());
+            match Key::find(&path) {
+                Some(found) => self.set(found, &name, &text, origin),
+                None => {
+                    let nearest = nearest(&path, KEYS.iter().map(|key| key.path))
+                        .and_then(Key::find)
+                        .map(|(_, key)| key.env())
+                        .unwrap_or_default();
+                    self.problem(name, origin, Reason::Unknown { nearest });
+                }
+            }
+        }
+    }
+
+    fn flag(&mut self, path: &'static str, text: &str) {
+        let Some(found) = Key::find(path) else {
+            // The command line's own parser knows the flags; this is a mistake in the binary.
+            panic!("a flag sets {path}, which is not a key");
+        };
+        let flag = found.1.flag.unwrap_or(path);
+        self.set(found, path, text, Origin::Flag(flag.to_owned()));
+    }
+
+    /// What no single value shows.
+    fn finish(mut self) -> Result<Loaded, ConfigError> {
+        let origin_of = |origins: &[Origin], path| {
+            let (index, _) = Key::find(path).expect("a path from the table");
+            origins[index].clone()
+        };
+        let Config { bind, admin, .. } = self.config;
+        if bind == admin && bind.port() != 0 {
+            let origin = origin_of(&self.origins, "admin");
+            self.problem("admin", origin, Reason::SameAddress(admin));
+        }
+        let memory_bytes = match self.config.memory.budget {
+            Budget::Bytes(bytes) => bytes,
+            Budget::Auto => memory::auto_budget(Path::new("/")).unwrap_or_else(|error| {
+                let origin = origin_of(&self.origins, "memory.budget");
+                self.problem("memory.budget", origin, error.into());
+                0
+            }),
+        };
+        if self.problems.is_empty() {
+            Ok(Loaded {
+                config: self.config,
+                memory_bytes,
+                origins: self.origins,
+            })
+        } else {
+            Err(ConfigError {
+                problems: self.problems,
+            })
+        }
+    }
+}
+
+/// `MICRO_LIMITS__RPS` → `limits.rps`. A name in another case than upper is no key of ours, so
+/// that one key has one variable.
+fn path_of(name: &str) -> String {
+    let rest = name.strip_prefix(ENV_PREFIX).unwrap_or(name);
+    if rest.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return name.to_owned();
+    }
+    rest.replace("__", ".").to_ascii_lowercase()
+}
+
+/// The paths of all sections: every proper prefix of a key's path.
+fn sections() -> BTreeSet<&'static str> {
+    KEYS.iter()
+        .flat_map(|key| key.path.match_indices('.').map(|(end, _)| &key.path[..end]))
+        .collect()
+}

@@ -1,0 +1,183 @@
+//! What is wrong with a configuration, where it came from, and all of it at once.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::duration::DurationError;
+use super::memory::MemoryError;
+use super::size::SizeError;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The node's defaults.
+    Default,
+    /// The configuration file, at a line counted from 1.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// The line of the value.
+        line: usize,
+    },
+    /// An environment variable.
+    Env(String),
+    /// A flag of the command line, with its dashes.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            // Escaped, so that a strange path cannot break out of a comment or a line.
+            Self::File { path, line } => {
+                write!(
+                    f,
+                    "file {}:{line}",
+                    path.display().to_string().escape_debug()
+                )
+            }
+            Self::Env(name) => write!(f, "env {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// Why a value was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// No such key.
+    #[error("unknown key; the nearest known one is {nearest}")]
+    Unknown {
+        /// In the spelling of the source: a path, or a variable's name.
+        nearest: String,
+    },
+    /// A section was given a value.
+    #[error("is a section, not a value")]
+    Section,
+    /// A TOML value of another type.
+    #[error("expected {expected}, found {found}")]
+    Type {
+        /// The key's type with an example.
+        expected: &'static str,
+        /// The TOML type.
+        found: &'static str,
+    },
+    /// Neither `true` nor `false`.
+    #[error("{given:?}: expected true or false")]
+    Flag {
+        /// The text.
+        given: String,
+    },
+    /// Not a whole number.
+    #[error("{given:?}: expected a whole number")]
+    Count {
+        /// The text.
+        given: String,
+    },
+    /// Not a duration.
+    #[error("{given:?}: {error}")]
+    Duration {
+        /// The text.
+        given: String,
+        /// What is wrong with it.
+        error: DurationError,
+    },
+    /// Not a size.
+    #[error("{given:?}: {error}")]
+    Size {
+        /// The text.
+        given: String,
+        /// What is wrong with it.
+        error: SizeError,
+    },
+    /// Not an IP address with a port.
+    #[error("{given:?}: expected an IP address and a port, such as 127.0.0.1:8080")]
+    Address {
+        /// The text.
+        given: String,
+    },
+    /// None of the words that the key takes.
+    #[error("{given:?}: expected {}", .words.join(" or "))]
+    Word {
+        /// The text.
+        given: String,
+        /// The words.
+        words: &'static [&'static str],
+    },
+    /// A cap that may only be tightened was loosened.
+    #[error("{given} loosens a cap that may only be {}: the bound is {bound}",
+            if *.lower { "lowered" } else { "raised" })]
+    Loosened {
+        /// The value.
+        given: String,
+        /// The loosest value allowed, which is the default.
+        bound: String,
+        /// Whether tighter means lower.
+        lower: bool,
+    },
+    /// Less than makes sense.
+    #[error("{given} is too small: at least {least}")]
+    TooSmall {
+        /// The value.
+        given: String,
+        /// The least value.
+        least: String,
+    },
+    /// More than makes sense.
+    #[error("{given} is too large: at most {most}")]
+    TooLarge {
+        /// The value.
+        given: String,
+        /// The largest value.
+        most: String,
+    },
+    /// Two listeners on one address.
+    #[error("{0} is the address of `bind` too: give them different ports")]
+    SameAddress(std::net::SocketAddr),
+    /// `auto` has no answer on this machine.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The file is not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// The file is larger than `limits::CONFIG_BYTES`.
+    #[error("larger than {most} bytes")]
+    FileTooLarge {
+        /// The cap in bytes.
+        most: u64,
+    },
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub struct Problem {
+    /// The key, variable or file at fault, as the operator wrote it.
+    pub name: String,
+    /// Where it was given.
+    pub origin: Origin,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            // The name already says where it is.
+            Origin::Default | Origin::Env(_) => write!(f, "{}: {}", self.name, self.reason),
+            origin => write!(f, "{} ({origin}): {}", self.name, self.reason),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration, one line each. Never empty.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError {
+    /// In the order file, environment, flags, whole.
+    pub problems: Vec<Problem>,
+}
