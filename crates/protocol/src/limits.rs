@@ -42,6 +42,8 @@ pub const STORE_SHARDS: usize = 64;
 
 /// Most objects looked at by one sweep of expired objects, so that a sweep never stalls a worker.
 pub const SWEEP_OBJECTS: usize = 1024;
+/// A sweep stops once it has freed this much: wiping it takes a few milliseconds.
+pub const SWEEP_BYTES: u64 = 16 * MIB as u64;
 
 // --- Time ----------------------------------------------------------------------------------
 
@@ -141,12 +143,10 @@ pub const DECOMPRESS_SLACK: u64 = 64 * KIB as u64;
 pub const ZSTD_WINDOW_LOG: u32 = 21;
 /// Largest brotli window, bits.
 pub const BROTLI_WINDOW_BITS: u32 = 22;
-/// What one decoder may hold, charged to the memory budget: the largest window plus state.
-pub const DECODER_BYTES: usize = 5 * MIB;
 /// Decoders at work at once.
 pub const DECODERS: usize = 32;
 /// Input that yields no output for this many bytes is malformed.
-pub const DECOMPRESS_SILENT_BYTES: usize = 64 * KIB;
+pub const DECOMPRESS_SILENT_BYTES: u64 = 64 * KIB as u64;
 
 // --- Memory and readiness ------------------------------------------------------------------
 
@@ -201,9 +201,6 @@ const _: () = assert!(RESERVE_AHEAD_BYTES >= GROUP_BYTES);
 const _: () = assert!(LINGER_BYTES < ONE_SHOT_BYTES);
 const _: () = assert!(ADMIN_IN_FLIGHT <= ADMIN_CONNECTIONS && ADMIN_CONNECTIONS < CONNECTIONS);
 const _: () = assert!(MEMORY_DEGRADED_PERCENT < MEMORY_SHED_PERCENT && MEMORY_SHED_PERCENT < 100);
-const _: () =
-    assert!(DECODER_BYTES > (1 << ZSTD_WINDOW_LOG) && DECODER_BYTES > (1 << BROTLI_WINDOW_BITS));
 const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);
-const _: () = assert!(DECODER_BYTES as u64 + ONE_SHOT_BYTES as u64 <= MEMORY_BUDGET_MIN);

@@ -1,0 +1,78 @@
+//! What the store counts, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The store's counters and gauges, shared with its objects. All relaxed: they guard nothing.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    objects: AtomicU64,
+    object_bytes: AtomicU64,
+    evicted_lru: AtomicU64,
+    evicted_expired: AtomicU64,
+    integrity_failures: AtomicU64,
+    groups_read: AtomicU64,
+    groups_written: AtomicU64,
+}
+
+/// A reading of the store's counters. Each is exact; together they are not one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Objects that can be named in a request, quarantined ones included.
+    pub objects: u64,
+    /// The sum of their sizes in bytes.
+    pub object_bytes: u64,
+    /// Objects removed to make room, since the start.
+    pub evicted_lru: u64,
+    /// Objects removed because their time was over, since the start.
+    pub evicted_expired: u64,
+    /// Objects found not to match their address, since the start.
+    pub integrity_failures: u64,
+    /// Chunk groups verified for reading, since the start.
+    pub groups_read: u64,
+    /// Chunk groups hashed for writing, since the start.
+    pub groups_written: u64,
+}
+
+impl Counters {
+    pub(super) fn added(&self, size: u64) {
+        self.objects.fetch_add(1, Relaxed);
+        self.object_bytes.fetch_add(size, Relaxed);
+    }
+
+    pub(super) fn removed(&self, size: u64) {
+        self.objects.fetch_sub(1, Relaxed);
+        self.object_bytes.fetch_sub(size, Relaxed);
+    }
+
+    pub(super) fn evicted_lru(&self) {
+        self.evicted_lru.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn evicted_expired(&self) {
+        self.evicted_expired.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn integrity_failure(&self) {
+        self.integrity_failures.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn group_read(&self) {
+        self.groups_read.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn group_written(&self) {
+        self.groups_written.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn snapshot(&self) -> Stats {
+        Stats {
+            objects: self.objects.load(Relaxed),
+            object_bytes: self.object_bytes.load(Relaxed),
+            evicted_lru: self.evicted_lru.load(Relaxed),
+            evicted_expired: self.evicted_expired.load(Relaxed),
+            integrity_failures: self.integrity_failures.load(Relaxed),
+            groups_read: self.groups_read.load(Relaxed),
+            groups_written: self.groups_written.load(Relaxed),
+        }
+    }
+}

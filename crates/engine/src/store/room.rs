@@ -1,0 +1,123 @@
+//! Making room: what a reservation that does not fit may remove.
+
+use micronode_protocol::limits::{SWEEP_BYTES, SWEEP_OBJECTS};
+
+use super::order::LeastRecent;
+use super::{Eviction, Expired, Store};
+use crate::Now;
+use crate::budget::{MemoryKind, OverBudget, Reservation};
+
+/// How often a reservation that does not fit evicts and tries again. More than once because
+/// others compete for what was freed, and because readers keep the memory of evicted objects.
+const EVICTION_ROUNDS: usize = 4;
+
+impl Store {
+    /// Refuses what cannot fit the budget whatever is removed. Reserves nothing.
+    pub(super) fn check_room(&self, now: Now, bytes: u64) -> Result<(), OverBudget> {
+        if bytes > self.obtainable() {
+            self.expire(now);
+        }
+        match bytes.saturating_sub(self.obtainable()) {
+            0 => Ok(()),
+            missing => Err(OverBudget { missing }),
+        }
+    }
+
+    /// Bytes that are free or held by objects that may make room.
+    fn obtainable(&self) -> u64 {
+        let evictable = match self.shared.config.eviction {
+            Eviction::Refuse => 0,
+            Eviction::Lru => self.budget().used(MemoryKind::Objects),
+        };
+        self.budget().free() + evictable
+    }
+
+    /// Grows a reservation, and makes room for it if that is allowed.
+    pub(super) fn reserve(
+        &self,
+        now: Now,
+        charge: &mut Reservation,
+        bytes: u64,
+    ) -> Result<(), OverBudget> {
+        if charge.grow(bytes).is_ok() {
+            return Ok(());
+        }
+        self.check_room(now, bytes)?;
+        for _ in 0..EVICTION_ROUNDS {
+            let Err(over) = charge.grow(bytes) else {
+                return Ok(());
+            };
+            if !self.evict(over.missing) {
+                return Err(over);
+            }
+        }
+        charge.grow(bytes)
+    }
+
+    /// Removes least recently used objects until `bytes` were charged for them. False if there
+    /// was none to remove.
+    fn evict(&self, bytes: u64) -> bool {
+        let mut evicted = 0;
+        while evicted < bytes {
+            match self.evict_one() {
+                Some(charged) => evicted += charged,
+                None => break,
+            }
+        }
+        evicted > 0
+    }
+
+    /// Removes the least recently used object; what was charged for it.
+    fn evict_one(&self) -> Option<u64> {
+        loop {
+            let popped = self.shared.order.lock().pop_least_recent();
+            // Bound before the shard is locked, and so dropped (and wiped) after.
+            let victim = match popped {
+                LeastRecent::Victim(victim) => victim,
+                LeastRecent::Unsettled => continue,
+                LeastRecent::Nothing => return None,
+            };
+            let mut objects = self.shared.shards.of(victim.address()).write();
+            if !objects.holds(&victim) {
+                continue;
+            }
+            // Readers are locked out now; one may have come between the two locks.
+            if victim.accessed_ms() > victim.ordered_ms() {
+                self.shared.order.lock().insert_access(&victim);
+                continue;
+            }
+            self.unlink(&mut objects, &victim);
+            self.shared.counters.evicted_lru();
+            return Some(victim.charged());
+        }
+    }
+
+    /// Removes objects whose time is over. Stops at [`SWEEP_OBJECTS`] and [`SWEEP_BYTES`], so that
+    /// a sweep never stalls its thread for long.
+    pub fn expire(&self, now: Now) -> Expired {
+        let mut removed = 0;
+        let mut bytes = 0;
+        while removed < SWEEP_OBJECTS && bytes < SWEEP_BYTES {
+            // Bound before the shard is locked, and so dropped (and wiped) after.
+            let due = self.shared.order.lock().pop_expired(now);
+            let Some(object) = due else {
+                return Expired {
+                    removed,
+                    more: false,
+                };
+            };
+            let mut objects = self.shared.shards.of(object.address()).write();
+            // Its time may have been extended since it left the order; then it is back there.
+            if objects.holds(&object) && object.is_expired(now) {
+                self.unlink(&mut objects, &object);
+                self.shared.counters.evicted_expired();
+                removed += 1;
+                bytes += object.size();
+            }
+        }
+        Expired {
+            removed,
+            more: self.next_expiry().is_some_and(|next| next <= now.mono_ms),
+        }
+    }
+}
