@@ -1,0 +1,169 @@
+//! The service of a connection, watched: each request counts as in progress until its response
+//! body is dropped, and HTTP/2 response bytes are followed until they are on the wire.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use pin_project_lite::pin_project;
+
+use crate::activity::{Activity, InProgress};
+use crate::streams::{Spawner, StreamBytes};
+
+/// The watched service.
+#[derive(Debug)]
+pub(crate) struct WatchedService<S> {
+    service: S,
+    activity: Arc<Activity>,
+    /// HTTP/2: where its streams run.
+    spawner: Option<Spawner>,
+}
+
+impl<S> WatchedService<S> {
+    pub(crate) fn new(service: S, activity: Arc<Activity>, spawner: Option<Spawner>) -> Self {
+        Self {
+            service,
+            activity,
+            spawner,
+        }
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for WatchedService<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+{
+    type Response = Response<WatchedBody<B>>;
+    type Error = Infallible;
+    type Future = WatchedFuture<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_progress = self.activity.begin(!request.body().is_end_stream());
+        let stream = self.spawner.as_ref().map(Spawner::begin_stream);
+        WatchedFuture {
+            inner: self.service.call(request),
+            exchange: Some((in_progress, stream)),
+        }
+    }
+}
+
+pin_project! {
+    /// A call of the watched service.
+    pub(crate) struct WatchedFuture<F> {
+        #[pin]
+        inner: F,
+        exchange: Option<(InProgress, Option<Arc<StreamBytes>>)>,
+    }
+}
+
+impl<F, B> Future for WatchedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<WatchedBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = ready!(this.inner.poll(cx));
+        let (in_progress, stream) = this.exchange.take().expect("not polled after it was ready");
+        Poll::Ready(Ok(response.map(|inner| WatchedBody {
+            inner,
+            ended: false,
+            in_progress,
+            stream,
+        })))
+    }
+}
+
+pin_project! {
+    /// The body of a watched service's response.
+    pub(crate) struct WatchedBody<B> {
+        #[pin]
+        inner: B,
+        // The inner body has returned its last frame.
+        ended: bool,
+        in_progress: InProgress,
+        stream: Option<Arc<StreamBytes>>,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for WatchedBody<B> {
+    type Data = Piece;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
+        let this = self.project();
+        if !*this.ended {
+            if let Some(frame) = ready!(this.inner.poll_frame(cx)) {
+                let stream = this.stream.clone();
+                let frame = frame.map(|frame| frame.map_data(|bytes| Piece::new(bytes, stream)));
+                return Poll::Ready(Some(frame));
+            }
+            *this.ended = true;
+        }
+        if let Some(stream) = this.stream {
+            ready!(stream.poll_endable(cx));
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let endable = self.stream.as_deref().is_none_or(StreamBytes::endable);
+        endable && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Response bytes that tell when they have been written.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    bytes: Bytes,
+    stream: Option<Arc<StreamBytes>>,
+}
+
+impl Piece {
+    fn new(bytes: Bytes, stream: Option<Arc<StreamBytes>>) -> Self {
+        if let Some(stream) = &stream {
+            stream.hand(bytes.len() as u64);
+        }
+        Self { bytes, stream }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(stream) = &self.stream {
+            stream.take(count as u64);
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.take(self.bytes.len() as u64);
+        }
+    }
+}

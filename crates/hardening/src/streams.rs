@@ -1,0 +1,232 @@
+//! The streams of one HTTP/2 connection, run inside the connection's own task.
+//!
+//! A stream whose response the peer's flow-control window does not let move is reset alone; the
+//! others live on. That needs a hold on each stream's future, which is why they are not spawned,
+//! and has a second benefit: when the connection ends, they all end with it.
+//!
+//! hyper hands its bytes to the connection and, once it has been told that a body has ended,
+//! keeps no hold on the stream. A body therefore does not end before all but the last
+//! [`END_WITHIN`] bytes are on the wire: up to that many save a frame and can, in a peer's closed
+//! window, only be got back by closing the connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker, ready};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::task::AtomicWaker;
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::activity::Activity;
+use crate::progress::{Demand, Progress};
+
+/// Bytes that may still be on their way when a response body ends: one frame of the default
+/// maximum size.
+const END_WITHIN: u64 = 16 * 1024;
+
+/// Response bytes of one stream between the service and the wire.
+#[derive(Debug)]
+pub(crate) struct StreamBytes {
+    activity: Arc<Activity>,
+    handed: AtomicU64,
+    /// Written, or given up with the stream.
+    gone: AtomicU64,
+    /// Waits for bytes to be gone: the body for its end, then the stream's future for its own.
+    waker: AtomicWaker,
+}
+
+impl StreamBytes {
+    pub(crate) fn hand(&self, bytes: u64) {
+        self.handed.fetch_add(bytes, Relaxed);
+        self.activity.hand(bytes);
+    }
+
+    pub(crate) fn take(&self, bytes: u64) {
+        self.gone.fetch_add(bytes, Relaxed);
+        self.activity.take(bytes);
+        if self.endable() {
+            self.waker.wake();
+        }
+    }
+
+    fn outstanding(&self) -> u64 {
+        self.handed.load(Relaxed) - self.gone.load(Relaxed)
+    }
+
+    /// Whether the body may end with what is still outstanding.
+    pub(crate) fn endable(&self) -> bool {
+        self.outstanding() <= END_WITHIN
+    }
+
+    pub(crate) fn poll_endable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_within(END_WITHIN, cx)
+    }
+
+    fn poll_within(&self, bytes: u64, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered before it is looked at: what is gone in between wakes.
+        self.waker.register(cx.waker());
+        if self.outstanding() <= bytes {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// Takes the stream futures that the HTTP/2 implementation starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Spawner {
+    shared: Arc<Spawned>,
+}
+
+#[derive(Debug)]
+struct Spawned {
+    activity: Arc<Activity>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Of the call that was made last: hyper starts a stream's future right after the call.
+    latest: Option<Arc<StreamBytes>>,
+    /// Started and not yet taken over; at most the concurrent streams of the connection.
+    started: Vec<StreamTask>,
+}
+
+impl Spawner {
+    pub(crate) fn new(activity: Arc<Activity>) -> Self {
+        let queue = Mutex::default();
+        Self {
+            shared: Arc::new(Spawned { activity, queue }),
+        }
+    }
+
+    /// The account of the stream whose request is about to be called.
+    pub(crate) fn begin_stream(&self) -> Arc<StreamBytes> {
+        let bytes = Arc::new(StreamBytes {
+            activity: Arc::clone(&self.shared.activity),
+            handed: AtomicU64::new(0),
+            gone: AtomicU64::new(0),
+            waker: AtomicWaker::new(),
+        });
+        self.shared.queue.lock().latest = Some(Arc::clone(&bytes));
+        bytes
+    }
+}
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let mut queue = self.shared.queue.lock();
+        let bytes = queue.latest.take();
+        queue.started.push(StreamTask {
+            future: Some(Box::pin(future)),
+            bytes,
+            progress: Progress::default(),
+            waker: None,
+        });
+    }
+}
+
+/// One stream: its future, and after that its bytes until they are gone.
+struct StreamTask {
+    future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Absent for the futures of upgraded streams.
+    bytes: Option<Arc<StreamBytes>>,
+    progress: Progress,
+    waker: Option<Waker>,
+}
+
+impl std::fmt::Debug for StreamTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamTask")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Future for StreamTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(future) = &mut this.future {
+            if this
+                .waker
+                .as_ref()
+                .is_none_or(|waker| !waker.will_wake(cx.waker()))
+            {
+                this.waker = Some(cx.waker().clone());
+            }
+            ready!(future.as_mut().poll(cx));
+            this.future = None;
+        }
+        match &this.bytes {
+            Some(bytes) => bytes.poll_within(0, cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+/// A stream stalled that nothing holds any more: only closing the connection frees its bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unreachable;
+
+/// The running streams of a connection.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    spawner: Spawner,
+    running: FuturesUnordered<StreamTask>,
+}
+
+impl Streams {
+    pub(crate) fn new(spawner: Spawner) -> Self {
+        Self {
+            spawner,
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    /// Takes over what was started and runs whatever can go on.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        self.running
+            .extend(self.spawner.shared.queue.lock().started.drain(..));
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+    }
+
+    /// Resets every stream whose peer does not meet the demand; returns how many. To be called
+    /// several times per interval while response bytes are outstanding.
+    pub(crate) fn cut_stalled(&mut self, now: Instant, demand: Demand) -> Result<u64, Unreachable> {
+        let mut cut = 0;
+        for task in self.running.iter_mut() {
+            let Some(bytes) = &task.bytes else { continue };
+            let gone = bytes.gone.load(Relaxed);
+            if bytes.outstanding() == 0 {
+                task.progress.pause(now, gone);
+                continue;
+            }
+            task.progress.wait(now, gone);
+            if task
+                .progress
+                .deadline(demand)
+                .is_none_or(|fails| fails > now)
+            {
+                continue;
+            }
+            // Dropping a stream's future resets the stream.
+            drop(task.future.take().ok_or(Unreachable)?);
+            cut += 1;
+            if let Some(waker) = &task.waker {
+                waker.wake_by_ref();
+            }
+        }
+        Ok(cut)
+    }
+}
