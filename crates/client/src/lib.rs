@@ -1,0 +1,50 @@
+//! The Rust SDK of micronode: objects by address, every byte verified before it is handed over.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), micronode_client::Error> {
+//! use micronode_client::{Client, PutOptions};
+//!
+//! let client = Client::new("http://127.0.0.1:8080")?;
+//! let stored = client.put_bytes("hello".into(), &PutOptions::default()).await?;
+//! let bytes = client.get(&stored.address).await?.bytes(1024).await?;
+//! assert_eq!(bytes, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it promises:
+//!
+//! - **Verified.** A read fetches the object's manifest, checks it against the address, and
+//!   compares every 64 KiB group with it before any byte of the group comes out. The node and
+//!   the path to it need not be trusted for integrity.
+//! - **Bounded.** A read holds at most `connections` spans of [`SPAN_BYTES`]; an upload holds a
+//!   few pieces; answers that are not objects have caps.
+//! - **Retried where that is safe**, under one visible [`RetryPolicy`]: interrupted reads go on
+//!   at the first group not yet verified, uploads go to the address of their content and so can
+//!   be repeated, and a node that says when to come back is believed.
+//!
+//! What it is not: a cache, a connection pool for other hosts, or a general HTTP client. All of
+//! HTTP stays in `transport`; operations are written against its `send`, which is the seam where
+//! another wire protocol or TLS joins.
+
+mod client;
+mod download;
+mod error;
+mod object;
+mod options;
+mod put;
+mod range;
+mod retry;
+mod source;
+mod span;
+mod transport;
+
+pub use client::Client;
+pub use download::{Download, Piece};
+pub use error::{Error, Integrity, Problem, Transport as TransportError};
+pub use object::ObjectInfo;
+pub use options::{ClientOptions, InvalidToken, Timeouts, Token};
+pub use put::{OnSent, PutOptions, Stored};
+pub use range::{ByteRange, InvalidRange};
+pub use retry::RetryPolicy;
+pub use span::SPAN_BYTES;
