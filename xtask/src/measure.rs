@@ -1,0 +1,295 @@
+//! `cargo xtask measure start`: how long the release binary takes from exec to its first ready
+//! answer, and what it then holds in memory.
+//!
+//! Every run is a process of its own on free ports of 127.0.0.1; its admin plane is asked over a
+//! plain socket, so that no client's start is measured with the node's.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Failure, cargo, io, root, succeed};
+
+/// Runs unless told otherwise.
+const RUNS: usize = 20;
+/// Most runs: a minute or so.
+const RUNS_MAX: usize = 1000;
+/// A node that is not ready within this is not going to be.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Between two questions; small beside what is measured.
+const POLL: Duration = Duration::from_micros(200);
+/// Between ready and the look at memory: what starting needed has been given back by then.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Longest answer that is read from a node.
+const ANSWER_BYTES: u64 = 16 * 1024;
+
+/// How long `work` takes, and its result.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let started = now();
+    let result = work();
+    (started.elapsed(), result)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measuring is what this tool is for"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Builds the release binary, starts it `--runs` times, and prints a table.
+pub(crate) fn start(options: &[&str]) -> Result<(), Failure> {
+    let runs = runs(options)?;
+    succeed(cargo(&[
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "micronode",
+    ]))?;
+    let binary = target_directory()?.join("release/micronode");
+    let mut ready_ms = Vec::with_capacity(runs);
+    let mut idle_kib = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let (ready, rss_kib) = run_once(&binary)?;
+        ready_ms.push(ready.as_secs_f64() * 1000.0);
+        idle_kib.push(rss_kib as f64 / 1024.0);
+    }
+    println!(
+        "{:<24} {:>9} {:>9} {:>9}",
+        format!("{runs} runs"),
+        "median",
+        "min",
+        "max"
+    );
+    row("exec to /readyz 200, ms", &mut ready_ms);
+    row("idle RSS, MiB", &mut idle_kib);
+    Ok(())
+}
+
+fn runs(options: &[&str]) -> Result<usize, Failure> {
+    let text = match options {
+        [] => return Ok(RUNS),
+        ["--runs", text] => text,
+        _ => {
+            return Err(Failure::Usage(format!(
+                "no such option: {}",
+                options.join(" ")
+            )));
+        }
+    };
+    let runs = text
+        .parse()
+        .ok()
+        .filter(|runs| (1..=RUNS_MAX).contains(runs));
+    runs.ok_or_else(|| Failure::Usage(format!("--runs {text}: expected 1 to {RUNS_MAX}")))
+}
+
+fn row(name: &str, samples: &mut [f64]) {
+    samples.sort_by(f64::total_cmp);
+    let (min, max) = (samples[0], samples[samples.len() - 1]);
+    println!("{name:<24} {:>9.2} {min:>9.2} {max:>9.2}", median(samples));
+}
+
+/// The middle of sorted samples, or the mean of the two around it.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
+}
+
+fn target_directory() -> Result<PathBuf, Failure> {
+    let output = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(io("cargo metadata"))?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| Failure::Wrong(format!("cargo metadata: {error}")))?;
+    let directory = metadata["target_directory"].as_str();
+    Ok(directory.map_or_else(|| root().join("target"), Into::into))
+}
+
+/// A node that ends with this value, also when a run fails.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Failing means that it has ended already.
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// Time from before exec to the first 200 of `/readyz`, and the resident KiB of the idle node.
+fn run_once(binary: &Path) -> Result<(Duration, u64), Failure> {
+    let started = now();
+    let mut node = Command::new(binary)
+        .args([
+            "run",
+            "--dev",
+            "--bind",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Node)
+        .map_err(io(binary.display()))?;
+    let stdout = node.0.stdout.take().expect("stdout was asked to be a pipe");
+    let admin = announced_admin(stdout)?;
+    while !is_ready(admin) {
+        if started.elapsed() > READY_WITHIN {
+            return Err(Failure::Wrong(format!("not ready within {READY_WITHIN:?}")));
+        }
+        sleep(POLL);
+    }
+    let ready = started.elapsed();
+    sleep(SETTLE);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.0.id()))
+        .map_err(io("the node's /proc status"))?;
+    let rss_kib = rss_kib(&status).ok_or_else(|| Failure::Wrong("no VmRSS".to_owned()))?;
+    Ok((ready, rss_kib))
+}
+
+/// The admin address from the one line of JSON that a node prints when it is bound.
+fn announced_admin(stdout: ChildStdout) -> Result<SocketAddr, Failure> {
+    let (sender, receiver) = sync_channel(1);
+    // A pipe has no read timeout. The thread ends with the node, which closes the pipe.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout.take(ANSWER_BYTES)).read_line(&mut line);
+        // Nobody listens any more when it took too long.
+        let _late = sender.send(read.map(|_| line));
+    });
+    let line = receiver
+        .recv_timeout(READY_WITHIN)
+        .map_err(|_| Failure::Wrong(format!("no announcement within {READY_WITHIN:?}")))?
+        .map_err(io("the node's announcement"))?;
+    serde_json::from_str::<Value>(&line)
+        .ok()
+        .and_then(|announced| announced["admin"].as_str()?.parse().ok())
+        .ok_or_else(|| Failure::Wrong(format!("the node did not announce itself: {line:?}")))
+}
+
+fn is_ready(admin: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&admin, READY_WITHIN)?;
+        stream.set_read_timeout(Some(READY_WITHIN))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES).read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200 "))
+}
+
+/// `VmRSS` of a `/proc/<pid>/status`, in KiB.
+fn rss_kib(status: &str) -> Option<u64> {
+    let rest = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    rest.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A script that announces `admin` as a node does, then idles.
+    fn stand_in(name: &str, announcement: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
+        std::fs::write(
+            &path,
+            format!("#!/bin/sh\necho '{announcement}'\nexec sleep 60\n"),
+        )
+        .unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+        path
+    }
+
+    // One test, so that no other forks while a script is open for writing: its exec would fail.
+    #[test]
+    fn a_run_waits_for_ready_and_needs_an_announcement() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = listener.local_addr().unwrap();
+        let binary = stand_in("ready", &format!(r#"{{"admin":"{admin}"}}"#));
+        let answers = std::thread::spawn(move || {
+            for status in ["503 Service Unavailable", "200 OK"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let length = stream.read(&mut request).unwrap();
+                assert!(request[..length].starts_with(b"GET /readyz "));
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        });
+        let (ready, rss_kib) = run_once(&binary).unwrap();
+        answers.join().unwrap();
+        std::fs::remove_file(binary).unwrap();
+        assert!(ready >= POLL, "the first answer was 503");
+        assert!(rss_kib > 0);
+
+        let binary = stand_in("strange", "hello");
+        let failure = run_once(&binary).unwrap_err();
+        std::fs::remove_file(binary).unwrap();
+        assert!(
+            failure.to_string().contains("did not announce itself"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        for (samples, middle) in [
+            (&[3.0][..], 3.0),
+            (&[1.0, 2.0], 1.5),
+            (&[1.0, 2.0, 9.0], 2.0),
+            (&[0.0, 1.0, 3.0, 9.0], 2.0),
+        ] {
+            assert!(
+                (median(samples) - middle).abs() < f64::EPSILON,
+                "{samples:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn runs_have_a_range() {
+        assert_eq!(runs(&[]).ok(), Some(RUNS));
+        for (text, accepted) in [
+            ("0", None),
+            ("1", Some(1)),
+            ("1000", Some(1000)),
+            ("1001", None),
+            ("x", None),
+        ] {
+            assert_eq!(runs(&["--runs", text]).ok(), accepted, "{text}");
+        }
+        assert!(runs(&["--fast"]).is_err());
+    }
+
+    #[test]
+    fn resident_memory_is_found() {
+        assert_eq!(
+            rss_kib("Name:\tx\nVmRSS:\t    5120 kB\nThreads:\t1\n"),
+            Some(5120)
+        );
+        assert_eq!(rss_kib("Name:\tx\n"), None);
+    }
+}
