@@ -1,0 +1,178 @@
+//! The admin plane: health, readiness, metrics and version, on a listener and a budget of its own.
+//!
+//! It runs on the control thread, not on the workers, so that a node under attack still answers.
+
+use crate::call::CallError;
+use crate::config::KEYS;
+use crate::ingress::http::{correlation, origin, problem};
+use crate::metrics::exposition;
+use crate::node::Node;
+use crate::readiness::State;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use micronode_protocol::ErrorCode;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Seconds after which a client that was told "not ready" may ask again.
+const RETRY_AFTER_SECONDS: u64 = 2;
+
+/// What the admin plane serves from.
+pub(crate) struct Admin {
+    node: Arc<Node>,
+    registry: Registry,
+}
+
+impl Admin {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self {
+            registry: exposition::registry(Arc::clone(&node)),
+            node,
+        }
+    }
+
+    /// Answers one request; its body, if any, is not read.
+    pub(crate) fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let answer =
+            origin::check(request.uri(), request.headers()).and_then(|()| self.route(request));
+        let corr_id = correlation::of(request.headers());
+        let mut response = answer.unwrap_or_else(|error| {
+            problem::response(error.into(), corr_id.to_str().unwrap_or_default())
+        });
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(correlation::X_CORR_ID, corr_id);
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response.map(Full::new)
+    }
+
+    fn route<B>(&self, request: &Request<B>) -> Result<Response<Bytes>, CallError> {
+        #[cfg(feature = "faults")]
+        if request.uri().path() == "/fault/corrupt" && request.method() == Method::POST {
+            return self.corrupt(request.uri().query().unwrap_or_default());
+        }
+        let answer: fn(&Self) -> Response<Bytes> = match request.uri().path() {
+            "/healthz" => |_| text("ok\n"),
+            "/readyz" => Self::readyz,
+            "/metrics" => Self::metrics,
+            "/version" => Self::version,
+            _ => {
+                return Err(CallError::new(
+                    ErrorCode::NotFound,
+                    "the admin plane has /healthz, /readyz, /metrics and /version",
+                ));
+            }
+        };
+        match *request.method() {
+            Method::GET | Method::HEAD => Ok(answer(self)),
+            _ => Err(CallError::new(
+                ErrorCode::MethodNotAllowed,
+                "this path answers GET and HEAD",
+            )),
+        }
+    }
+
+    fn readyz(&self) -> Response<Bytes> {
+        let state = self.node.state();
+        let ready = state == State::Ready;
+        let retry_after = if ready { 0 } else { RETRY_AFTER_SECONDS };
+        let mut response = json_response(&json!({
+            "ready": ready,
+            "degraded": matches!(state, State::Degraded | State::Shedding),
+            "missing": self.node.missing(),
+            "retry_after": retry_after,
+        }));
+        if !ready {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+        }
+        response
+    }
+
+    fn metrics(&self) -> Response<Bytes> {
+        let text = exposition::scrape(&self.registry).expect("writing to a string does not fail");
+        let mut response = Response::new(Bytes::from(text));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(exposition::CONTENT_TYPE),
+        );
+        response
+    }
+
+    fn version(&self) -> Response<Bytes> {
+        let config = self.node.config.load();
+        let mut limits: Map<String, Value> = KEYS
+            .iter()
+            .map(|key| (key.path.to_owned(), key.text(&config).into()))
+            .collect();
+        limits.insert("memory.budget".to_owned(), self.node.budget.limit().into());
+        limits.insert(
+            "connections in force".to_owned(),
+            self.node.data_slots.cap().into(),
+        );
+        let features: &[&str] = if cfg!(feature = "faults") {
+            &["faults"]
+        } else {
+            &[]
+        };
+        json_response(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "revision": env!("MICRONODE_REVISION"),
+            "rustc": env!("MICRONODE_RUSTC"),
+            "features": features,
+            "dev": config.dev,
+            "amnesia": { "ram_only": true, "wiped_on_delete": true },
+            "pq": "off",
+            "limits": limits,
+        }))
+    }
+
+    /// Flips a bit of a stored object: `address=b3:…&offset=N`.
+    #[cfg(feature = "faults")]
+    fn corrupt(&self, query: &str) -> Result<Response<Bytes>, CallError> {
+        let value = |name| {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
+        };
+        let bad = || CallError::new(ErrorCode::BadRequest, "corrupt takes address= and offset=");
+        let address = value("address")
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(bad)?;
+        let offset = value("offset")
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(bad)?;
+        if !self.node.store.corrupt(&address, offset) {
+            return Err(CallError::new(ErrorCode::NotFound, "no such byte"));
+        }
+        Ok(text("corrupted\n"))
+    }
+}
+
+fn text(text: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+fn json_response(value: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(value.to_string()));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}

@@ -1,0 +1,118 @@
+//! The protocol-neutral request and reply: one enum of operations, one way in.
+//!
+//! An ingress turns bytes into a [`Call`] and a [`Reply`] into bytes; it decides nothing else. A
+//! new operation is one variant here, one arm in `dispatch`, and one arm in each ingress.
+
+use bytes::Bytes;
+use http_body::Body;
+use micronode_engine::{Object, Stored};
+use micronode_hardening::{BodyError, Reason, Refusal};
+use micronode_protocol::{Address, ErrorCode};
+use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
+
+/// A request body as pieces, already capped, paced and decoded by the guard.
+pub(crate) type CallBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
+
+/// One operation, as every ingress expresses it.
+pub(crate) enum Call {
+    /// The body back: the soak workload.
+    Echo { body: CallBody },
+    /// Store a body.
+    Put(Put),
+    /// An object to read (or to describe: the ingress reads no byte that it does not send).
+    Get { address: Address },
+    /// Which of these objects are here.
+    Has { addresses: Vec<Address> },
+    /// Delete and wipe.
+    Delete { address: Address },
+}
+
+/// What an upload says about itself before its bytes arrive.
+pub(crate) struct Put {
+    /// The address the body must hash to, if the client named one.
+    pub(crate) expected: Option<Address>,
+    /// Length of the decoded body in bytes, where it is known.
+    pub(crate) declared: Option<u64>,
+    /// Time to live from the end of the upload.
+    pub(crate) ttl: Option<Duration>,
+    /// The media type to keep with the object.
+    pub(crate) media_type: Option<String>,
+    /// The bytes.
+    pub(crate) body: CallBody,
+}
+
+/// What came of a [`Call`].
+pub(crate) enum Reply {
+    /// The body of an echo.
+    Echo(Bytes),
+    /// An upload that is stored.
+    Stored(Stored),
+    /// An object, held readable for as long as this lives.
+    Object(Arc<Object>),
+    /// One answer per asked address, in order.
+    Has(Vec<bool>),
+    /// Deleted.
+    Deleted,
+}
+
+/// A failed operation: the public code, what to tell the caller, and when to come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallError {
+    pub(crate) code: ErrorCode,
+    pub(crate) detail: Cow<'static, str>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl CallError {
+    /// An error whose detail is known at compile time; retryable refusals ask for one second.
+    pub(crate) fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = matches!(code.status(), 429 | 503).then_some(Duration::from_secs(1));
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after,
+        }
+    }
+}
+
+/// The one translation of the hardening layer's reasons into public codes.
+pub(crate) fn code_of(reason: Reason) -> ErrorCode {
+    ErrorCode::from_code(reason.as_str()).unwrap_or(ErrorCode::Overloaded)
+}
+
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        let error = Self::new(code_of(refusal.reason), refusal.detail);
+        Self {
+            retry_after: refusal.retry_after.or(error.retry_after),
+            ..error
+        }
+    }
+}
+
+impl From<BodyError> for CallError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Refused(refusal) => refusal.into(),
+            // The peer is gone or broke its framing: nobody is likely to read this answer.
+            BodyError::Transport(_) => Self::new(
+                ErrorCode::BadRequest,
+                "the request body ended before it was complete",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_public_code_with_the_same_status() {
+        for reason in Reason::ALL {
+            let code =
+                ErrorCode::from_code(reason.as_str()).expect("a public code of the same name");
+            assert_eq!(code.status(), reason.status().as_u16(), "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The ingresses: thin adapters between bytes on a socket and [`crate::call`].
+
+pub(crate) mod http;

@@ -1,0 +1,140 @@
+//! The HTTP ingress: requests to [`Call`], [`Reply`] to responses. Rules live elsewhere.
+
+pub(crate) mod body;
+mod conditional;
+pub(crate) mod correlation;
+mod multipart;
+pub(crate) mod openapi;
+pub(crate) mod origin;
+pub(crate) mod problem;
+mod range;
+pub(crate) mod respond;
+pub(crate) mod routes;
+
+pub(crate) use respond::respond;
+
+use crate::buffer::collect;
+use crate::call::{Call, CallBody, CallError, Put};
+use crate::config::duration;
+use http::{HeaderMap, Method, header, request::Parts};
+use micronode_engine::Budget;
+use micronode_protocol::{Address, ErrorCode, limits};
+use routes::{Operation, Route, decode_segment};
+use std::time::Duration;
+
+/// The address named by an `{addr}` segment.
+pub(crate) fn address(segment: &str) -> Result<Address, CallError> {
+    decode_segment(segment).parse().map_err(|_| {
+        CallError::new(
+            ErrorCode::BadAddress,
+            "an address is b3: and 64 lowercase hex digits",
+        )
+    })
+}
+
+/// The value of `Content-Length`, which the HTTP library has already checked.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// The [`Call`] of a request whose head is admitted and whose body is guarded. `declared` is the
+/// length of the decoded body, where it is known.
+pub(crate) async fn call(
+    operation: &Operation,
+    head: &Parts,
+    address: Option<Address>,
+    declared: Option<u64>,
+    body: CallBody,
+    budget: &Budget,
+) -> Result<Call, CallError> {
+    let addressed =
+        || address.ok_or_else(|| CallError::new(ErrorCode::BadAddress, "an address is missing"));
+    Ok(match (operation.route, &operation.method) {
+        (Route::Put, _) => Call::Put(put(head, None, declared, body)?),
+        (Route::Object, &Method::PUT) => Call::Put(put(head, Some(addressed()?), declared, body)?),
+        (Route::Object, &Method::DELETE) => Call::Delete {
+            address: addressed()?,
+        },
+        (Route::Object | Route::Manifest, _) => Call::Get {
+            address: addressed()?,
+        },
+        (Route::Has, _) => Call::Has {
+            addresses: addresses(&collect(body, budget).await?)?,
+        },
+        (Route::Echo, _) => Call::Echo { body },
+        (Route::OpenApi | Route::Unknown, _) => {
+            return Err(CallError::new(ErrorCode::NotFound, "no such operation"));
+        }
+    })
+}
+
+fn put(
+    head: &Parts,
+    expected: Option<Address>,
+    declared: Option<u64>,
+    body: CallBody,
+) -> Result<Put, CallError> {
+    let ttl = head
+        .headers
+        .get("expires-in")
+        .map(|value| value.to_str().unwrap_or_default())
+        .map(parse_ttl)
+        .transpose()?;
+    let media_type = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(media_type)
+        .transpose()?;
+    Ok(Put {
+        expected,
+        declared,
+        ttl,
+        media_type,
+        body,
+    })
+}
+
+fn parse_ttl(text: &str) -> Result<Duration, CallError> {
+    let ttl = duration::parse(text).ok().filter(|ttl| !ttl.is_zero());
+    ttl.ok_or_else(|| {
+        CallError::new(
+            ErrorCode::BadRequest,
+            "Expires-In takes a duration such as 500ms, 30s, 10m or 1h",
+        )
+    })
+}
+
+/// Kept as the client wrote it: the node stores media types, it does not interpret them.
+fn media_type(value: &http::HeaderValue) -> Result<String, CallError> {
+    let text = value
+        .to_str()
+        .ok()
+        .filter(|text| !text.is_empty() && text.len() <= limits::MEDIA_TYPE_BYTES);
+    text.map(str::to_owned).ok_or_else(|| {
+        CallError::new(
+            ErrorCode::BadRequest,
+            "Content-Type must be ASCII of at most 255 characters",
+        )
+    })
+}
+
+fn addresses(body: &[u8]) -> Result<Vec<Address>, CallError> {
+    let texts: Vec<&str> = serde_json::from_slice(body).map_err(|_| {
+        CallError::new(
+            ErrorCode::BadRequest,
+            "the body must be a JSON array of addresses",
+        )
+    })?;
+    if texts.len() > limits::HAS_ADDRESSES {
+        return Err(CallError::new(
+            ErrorCode::BadRequest,
+            "at most 4096 addresses may be asked for at once",
+        ));
+    }
+    texts.into_iter().map(address).collect()
+}

@@ -1,0 +1,86 @@
+//! Response bodies of the data plane: nothing, bytes at hand, or verified pieces of an object.
+
+use super::multipart::Multipart;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use micronode_engine::{IntegrityError, Reader};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A response body whose length is always known, so that a cut one is seen to be cut.
+pub(crate) enum ReplyBody {
+    /// Bytes at hand; `None` once they are out, or when there are none.
+    Full(Option<Bytes>),
+    /// One range of an object; every piece is verified as it is asked for.
+    Object(Pieces),
+    /// Several ranges of an object.
+    Multipart(Multipart),
+}
+
+/// The verified pieces of one range. The first is verified before the response head is sent, so
+/// that a bad one becomes 502 instead of a cut stream.
+pub(crate) struct Pieces {
+    first: Option<Bytes>,
+    reader: Reader,
+}
+
+impl Pieces {
+    pub(crate) fn new(mut reader: Reader) -> Result<Self, IntegrityError> {
+        let first = reader.next_piece()?;
+        Ok(Self { first, reader })
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Result<Bytes, IntegrityError>> {
+        self.first
+            .take()
+            .map(Ok)
+            .or_else(|| self.reader.next_piece().transpose())
+    }
+
+    pub(crate) fn remaining(&self) -> u64 {
+        self.first.as_ref().map_or(0, |first| first.len() as u64) + self.reader.remaining()
+    }
+}
+
+impl ReplyBody {
+    pub(crate) fn empty() -> Self {
+        Self::Full(None)
+    }
+
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self::Full(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    fn remaining(&self) -> u64 {
+        match self {
+            Self::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Object(pieces) => pieces.remaining(),
+            Self::Multipart(multipart) => multipart.remaining(),
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = IntegrityError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, IntegrityError>>> {
+        let piece = match self.get_mut() {
+            Self::Full(bytes) => bytes.take().map(Ok),
+            Self::Object(pieces) => pieces.next(),
+            Self::Multipart(multipart) => multipart.next(),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining())
+    }
+}

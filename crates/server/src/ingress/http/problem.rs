@@ -1,0 +1,107 @@
+//! RFC 9457 problem documents: how every refusal and failure looks on the wire.
+
+use crate::call::CallError;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use micronode_hardening::Refusal;
+use micronode_protocol::ErrorCode;
+use serde::Serialize;
+use std::time::Duration;
+
+/// A failed HTTP request: the error, and the one field that some statuses must carry (`Allow`
+/// with 405, `Content-Range` with 416).
+pub(crate) struct Failure {
+    pub(crate) error: CallError,
+    pub(crate) field: Option<(HeaderName, HeaderValue)>,
+}
+
+impl<E: Into<CallError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            field: None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    retryable: bool,
+    corr_id: &'a str,
+}
+
+/// The document of an error, under the request's correlation id.
+pub(crate) fn document(error: &CallError, corr_id: &str) -> Bytes {
+    let code = error.code;
+    let problem = Problem {
+        r#type: &["urn:micronode:problem:", code.as_str()].concat(),
+        title: code.title(),
+        status: code.status(),
+        detail: &error.detail,
+        code: code.as_str(),
+        retryable: code.retryable(),
+        corr_id,
+    };
+    serde_json::to_vec(&problem)
+        .expect("strings and numbers always serialise")
+        .into()
+}
+
+/// The answer of a failure: status, `Retry-After` where it may be retried, and the document.
+pub(crate) fn response(failure: Failure, corr_id: &str) -> Response<Bytes> {
+    let Failure { error, field } = failure;
+    let mut response = Response::new(document(&error, corr_id));
+    *response.status_mut() =
+        StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(after) = error.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+    }
+    headers.extend(field);
+    response
+}
+
+/// `Retry-After` takes whole seconds: rounded up, never 0.
+fn whole_seconds(after: Duration) -> u64 {
+    after.as_millis().div_ceil(1000).clamp(1, 3600) as u64
+}
+
+/// A complete HTTP/1.1 response for a refusal that happens before a request exists, and so
+/// outside of the HTTP library: a head that is late or too large, a connection over the cap.
+pub(crate) fn raw(refusal: &Refusal) -> Bytes {
+    raw_response(&CallError::from(*refusal))
+}
+
+/// The same for bytes that are not an HTTP request.
+pub(crate) fn raw_bad_request() -> Bytes {
+    raw_response(&CallError::new(
+        ErrorCode::BadRequest,
+        "this is not an HTTP request",
+    ))
+}
+
+fn raw_response(error: &CallError) -> Bytes {
+    let body = document(error, "");
+    let status = StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
+    let retry = error
+        .retry_after
+        .map(|after| format!("retry-after: {}\r\n", whole_seconds(after)))
+        .unwrap_or_default();
+    let mut raw = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n{retry}\r\n",
+        body.len(),
+    )
+    .into_bytes();
+    raw.extend_from_slice(&body);
+    raw.into()
+}

@@ -1,0 +1,27 @@
+//! All I/O and assembly of a micronode: what turns the pure crates into a running node.
+//!
+//! The life of a request goes one way: socket → [`ingress`] (bytes to `Call`) → [`guard`] (may
+//! it?) → [`dispatch`] (who answers?) → engine (what happens?) → ingress (`Reply` to bytes).
+//!
+//! [`config`] and [`run`] are what the binary uses; the rest is private to the node.
+
+mod admin;
+mod buffer;
+mod call;
+mod clock;
+pub mod config;
+mod dispatch;
+mod fds;
+mod guard;
+mod ingress;
+mod lifecycle;
+mod listen;
+mod log;
+mod metrics;
+mod node;
+mod readiness;
+mod supervisor;
+mod workers;
+
+pub use lifecycle::{Bound, RunError, Start, run};
+pub use listen::ListenError;

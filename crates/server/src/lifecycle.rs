@@ -1,0 +1,417 @@
+//! From start to exit: listeners, workers, supervised tasks, signals, drain.
+//!
+//! The calling thread becomes the control thread: it accepts connections, serves the admin plane
+//! and runs the periodic tasks. Requests of the data plane run on the workers.
+
+use crate::admin::Admin;
+use crate::config::{Config, ConfigError, Loaded};
+use crate::listen::{ListenError, Listeners};
+use crate::log::LogControl;
+use crate::node::Node;
+use crate::readiness::Readiness;
+use crate::workers::Workers;
+use crate::{clock, guard};
+use micronode_hardening::{
+    ConnectionContext, ConnectionSlots, Drain, DrainSignal, Slot, accept, serve,
+};
+use micronode_protocol::limits::WORKERS;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{io, mem};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How often readiness is sampled and expired objects are swept.
+const TICK: Duration = Duration::from_millis(100);
+/// Descriptors are counted once in this many ticks: counting them reads a directory.
+const TICKS_PER_FD_COUNT: u32 = 5;
+/// How often the configuration file is looked at.
+const FILE_CHECK: Duration = Duration::from_secs(1);
+
+/// All that a node needs to run.
+pub struct Start {
+    /// The checked configuration.
+    pub loaded: Loaded,
+    /// Loads it again, for SIGHUP and for a changed file.
+    pub reload: Box<dyn FnMut() -> Result<Loaded, ConfigError> + Send>,
+    /// The file to watch, when there is one.
+    pub file: Option<PathBuf>,
+    /// Called once, when every listener is bound and the node is ready.
+    pub announce: Box<dyn FnOnce(&Bound) + Send>,
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// The data plane.
+    pub http: SocketAddr,
+    /// The admin plane.
+    pub admin: SocketAddr,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Starting would serve requests that nobody authorised.
+    #[error("{0}")]
+    Unsafe(String),
+    /// A listener could not be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system refused a thread, a timer or a signal handler.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs a node until it is told to stop. Returns when everything has ended and all object memory
+/// is wiped.
+pub fn run(start: Start) -> Result<(), RunError> {
+    refuse_unsafe(&start.loaded.config)?;
+    let log = LogControl::start(&start.loaded.config.log);
+    // The control thread's runtime also owns the listeners, so it exists before they do.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(control(start, log))
+}
+
+/// Until capabilities exist, whoever reaches the data plane may do everything.
+fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
+    if !config.dev {
+        return Err(RunError::Unsafe(
+            "this version has no capabilities yet, so every request would be allowed: start with --dev, which serves loopback only"
+                .to_owned(),
+        ));
+    }
+    for (key, address) in [("bind", config.bind), ("admin", config.admin)] {
+        if !address.ip().is_loopback() {
+            return Err(RunError::Unsafe(format!(
+                "{key} = {address}: --dev serves loopback only; use 127.0.0.1 or [::1]"
+            )));
+        }
+    }
+    Ok(())
+}
+
+type Connection = (std::net::TcpStream, Slot);
+
+async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
+    let Start {
+        loaded,
+        reload,
+        file,
+        announce,
+    } = start;
+    let mut signals = Signals::install()?;
+    let listeners = Listeners::open(loaded.config.bind, loaded.config.admin)?;
+    let bound = Bound {
+        http: listeners.data.local_addr()?,
+        admin: listeners.admin.local_addr()?,
+    };
+    // An inherited socket is not bound by us, and must be as safe as one that is.
+    refuse_unsafe(&Config {
+        bind: bound.http,
+        admin: bound.admin,
+        ..loaded.config.clone()
+    })?;
+
+    let node = Arc::new(Node::new(&loaded));
+    let (data_drain, admin_drain) = (Drain::new(), Drain::new());
+    let workers = Arc::new(start_workers(
+        &node,
+        worker_count(&loaded.config),
+        &data_drain,
+    )?);
+
+    let data = accept_data(&node, &listeners.data, &workers)?;
+    let admin = accept_admin(&node, &listeners.admin, &admin_drain)?;
+    mem::drop(listeners);
+    let ticker = tick(&node, &workers);
+    let reloader = Reloader {
+        node: Arc::clone(&node),
+        load: reload,
+        log,
+        file: file.map(WatchedFile::new),
+    };
+    let reloads = tokio::spawn(reloader.run(Signals::hangup()?));
+
+    node.readiness(Readiness::started);
+    announce(&bound);
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    let asked_at = signals.stop().await;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    node.readiness(Readiness::drain);
+    let caps = &node.config.load_full().limits;
+    let deadline = asked_at + caps.drain_deadline;
+    let drained = async {
+        // Whoever balances load over nodes sees the readiness change before a refused connection.
+        sleep(caps.drain_grace).await;
+        data.abort();
+        data_drain.start();
+        while workers.load() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        ended = timeout_at(deadline, drained) => {
+            if ended.is_err() {
+                tracing::warn!(connections = workers.load(), "drain deadline reached, ending what is left");
+            }
+        }
+        _ = signals.stop() => tracing::warn!("second signal, ending at once"),
+    }
+    // Metrics last: the admin plane answers until the data plane is gone.
+    data.abort();
+    ticker.abort();
+    reloads.abort();
+    admin.abort();
+    admin_drain.start();
+    // Aborted tasks are dropped when the runtime next looks at them; they hold the workers.
+    while Arc::strong_count(&workers) > 1 {
+        tokio::task::yield_now().await;
+    }
+    if let Some(workers) = Arc::into_inner(workers) {
+        workers.stop();
+    }
+    Ok(())
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.workers {
+        0 => std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(WORKERS),
+        count => count,
+    }
+}
+
+fn start_workers(node: &Arc<Node>, count: usize, drain: &Drain) -> io::Result<Workers<Connection>> {
+    let (node, signal) = (Arc::clone(node), drain.signal());
+    Workers::start(count, move |(stream, slot): Connection| {
+        let (node, signal) = (Arc::clone(&node), signal.clone());
+        async move {
+            // Only a closed runtime refuses a socket.
+            let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
+                return;
+            };
+            let context = Arc::clone(&node.data_plane);
+            let service =
+                hyper::service::service_fn(move |request| guard::serve(Arc::clone(&node), request));
+            serve(stream, slot, context, service, signal).await;
+        }
+    })
+}
+
+/// A supervised accept loop: every life of the task accepts on a duplicate of the same socket.
+fn accept_loop(
+    node: &Node,
+    name: &'static str,
+    listener: &TcpListener,
+    context: &Arc<ConnectionContext>,
+    slots: &ConnectionSlots,
+    on_connection: impl Fn(tokio::net::TcpStream, Slot) + Clone + Send + 'static,
+) -> io::Result<AbortHandle> {
+    let listener = listener.try_clone()?;
+    let (context, slots) = (Arc::clone(context), slots.clone());
+    Ok(node.supervisor.spawn(name, move || {
+        let (listener, context, slots) =
+            (listener.try_clone(), Arc::clone(&context), slots.clone());
+        let on_connection = on_connection.clone();
+        async move {
+            match listener.and_then(tokio::net::TcpListener::from_std) {
+                Ok(listener) => {
+                    let counters = Arc::clone(&context.counters);
+                    accept(
+                        listener,
+                        slots,
+                        counters,
+                        context.render,
+                        move |stream, _peer, slot| on_connection(stream, slot),
+                    )
+                    .await;
+                }
+                Err(error) => tracing::error!(%error, "cannot accept"),
+            }
+        }
+    }))
+}
+
+fn accept_data(
+    node: &Arc<Node>,
+    listener: &TcpListener,
+    workers: &Arc<Workers<Connection>>,
+) -> io::Result<AbortHandle> {
+    let workers = Arc::clone(workers);
+    accept_loop(
+        node,
+        "data_listener",
+        listener,
+        &node.data_plane,
+        &node.data_slots,
+        move |stream, slot| {
+            // A socket that cannot be handed over is closed, which is all that can be done for it.
+            if let Ok(stream) = stream.into_std()
+                && workers.hand_over((stream, slot)).is_err()
+            {
+                tracing::warn!("every worker's backlog is full, closing a new connection");
+            }
+        },
+    )
+}
+
+fn accept_admin(
+    node: &Arc<Node>,
+    listener: &TcpListener,
+    drain: &Drain,
+) -> io::Result<AbortHandle> {
+    let admin = Arc::new(Admin::new(Arc::clone(node)));
+    let context = Arc::clone(&node.admin_plane);
+    let signal: DrainSignal = drain.signal();
+    accept_loop(
+        node,
+        "admin_listener",
+        listener,
+        &node.admin_plane,
+        &node.admin_slots,
+        move |stream, slot| {
+            let admin = Arc::clone(&admin);
+            let service = hyper::service::service_fn(move |request| {
+                let response = admin.answer(&request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            tokio::spawn(serve(
+                stream,
+                slot,
+                Arc::clone(&context),
+                service,
+                signal.clone(),
+            ));
+        },
+    )
+}
+
+/// Samples readiness and sweeps expired objects.
+fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
+    let (node, workers) = (Arc::clone(node), Arc::clone(workers));
+    let supervisor = Arc::clone(&node.supervisor);
+    supervisor.spawn("ticker", move || {
+        let (node, workers) = (Arc::clone(&node), Arc::clone(&workers));
+        async move {
+            let mut fd_percent = 0;
+            for tick in 0u32.. {
+                if tick % TICKS_PER_FD_COUNT == 0 {
+                    fd_percent = Node::fd_percent();
+                }
+                let sample = node.sample(workers.take_delay_ms(), fd_percent);
+                node.readiness(|readiness| readiness.observe(clock::now().mono_ms, &sample));
+                while node.store.expire(clock::now()).more {
+                    tokio::task::yield_now().await;
+                }
+                sleep(TICK).await;
+            }
+        }
+    })
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "cannot notify the service manager");
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    fn hangup() -> io::Result<Signal> {
+        signal(SignalKind::hangup())
+    }
+
+    /// Waits for either, and says when it came.
+    async fn stop(&mut self) -> Instant {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        clock::instant()
+    }
+}
+
+/// Takes over a new configuration on SIGHUP or when the file has changed.
+struct Reloader {
+    node: Arc<Node>,
+    load: Box<dyn FnMut() -> Result<Loaded, ConfigError> + Send>,
+    log: LogControl,
+    file: Option<WatchedFile>,
+}
+
+impl Reloader {
+    async fn run(mut self, mut hangup: Signal) {
+        loop {
+            let changed = tokio::select! {
+                _ = hangup.recv() => true,
+                () = sleep(FILE_CHECK) => self.file.as_mut().is_some_and(WatchedFile::has_changed),
+            };
+            if changed {
+                self.reload();
+            }
+        }
+    }
+
+    /// All or nothing: on any error the node goes on as it was.
+    fn reload(&mut self) {
+        let loaded = match (self.load)() {
+            Ok(loaded) => loaded,
+            Err(error) => return tracing::error!("configuration not reloaded: {error}"),
+        };
+        match self.node.config.load().reload(&loaded.config) {
+            Ok(changed) => {
+                self.log.set_level(loaded.config.log.level);
+                self.node.apply(loaded.config);
+                tracing::warn!(?changed, "configuration reloaded");
+            }
+            Err(error) => tracing::error!("configuration not reloaded: {error}"),
+        }
+    }
+}
+
+struct WatchedFile {
+    path: PathBuf,
+    seen: Option<(SystemTime, u64)>,
+}
+
+impl WatchedFile {
+    fn new(path: PathBuf) -> Self {
+        let mut file = Self { path, seen: None };
+        file.has_changed();
+        file
+    }
+
+    /// Whether its time or size differ from the last look. A file that is gone has not changed:
+    /// editors replace files by removing them first.
+    fn has_changed(&mut self) -> bool {
+        let Ok(metadata) = std::fs::metadata(&self.path) else {
+            return false;
+        };
+        let Ok(modified) = metadata.modified() else {
+            return false;
+        };
+        let now = Some((modified, metadata.len()));
+        mem::replace(&mut self.seen, now) != now
+    }
+}

@@ -1,0 +1,238 @@
+//! The node: everything that requests share, built once from a checked configuration.
+
+use crate::config::{self, Config, Loaded};
+use crate::ingress::http::{openapi, problem};
+use crate::metrics::Metrics;
+use crate::readiness::{Readiness, State, Transition};
+use crate::supervisor::Supervisor;
+use crate::{clock, fds};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use micronode_engine::{Budget, Eviction, Store, StoreConfig};
+use micronode_hardening::{
+    BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
+    HeadLimits, InFlight, RateLimiter, cap_for_fd_limit,
+};
+use micronode_protocol::limits;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
+
+/// What all workers and both planes share. Built by [`Node::new`]; runs nothing by itself.
+pub(crate) struct Node {
+    /// The configuration in force, which a reload replaces.
+    pub(crate) config: ArcSwap<Config>,
+    /// The caps that only a restart changes.
+    pub(crate) limits: RequestLimits,
+    pub(crate) budget: Budget,
+    pub(crate) store: Store,
+    pub(crate) rate: RateLimiter,
+    pub(crate) in_flight: InFlight,
+    pub(crate) facets: Facets,
+    pub(crate) decoders: InFlight,
+    pub(crate) metrics: Metrics,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) data_plane: Arc<ConnectionContext>,
+    pub(crate) admin_plane: Arc<ConnectionContext>,
+    pub(crate) data_slots: ConnectionSlots,
+    pub(crate) admin_slots: ConnectionSlots,
+    /// The OpenAPI document, made once.
+    pub(crate) openapi: Bytes,
+    readiness: Mutex<Readiness>,
+    /// The state of `readiness`, for the hot path.
+    state: AtomicU8,
+}
+
+/// Permits of the facets that exist.
+pub(crate) struct Facets {
+    pub(crate) storage_read: InFlight,
+    pub(crate) storage_write: InFlight,
+}
+
+/// Caps of a single request.
+pub(crate) struct RequestLimits {
+    pub(crate) head: HeadLimits,
+    pub(crate) one_shot: BodyPolicy,
+    pub(crate) streamed: BodyPolicy,
+    pub(crate) request_deadline: Duration,
+    decompress_ratio: u64,
+}
+
+impl RequestLimits {
+    fn new(limits: &config::Limits) -> Self {
+        Self {
+            head: HeadLimits {
+                bytes: limits.head_bytes,
+                fields: limits.head_fields,
+            },
+            one_shot: BodyPolicy::OneShot {
+                cap: limits.one_shot_body,
+                deadline: limits.one_shot_deadline,
+            },
+            streamed: BodyPolicy::Streamed {
+                cap: limits.max_object,
+                interval: limits.progress_interval,
+                min_rate: limits.progress_min_rate,
+            },
+            request_deadline: limits.request_deadline,
+            decompress_ratio: limits.decompress_ratio,
+        }
+    }
+
+    /// The bounds of a decoder whose output may have at most `absolute` bytes.
+    pub(crate) fn decompress(&self, absolute: u64) -> DecompressLimits {
+        DecompressLimits {
+            ratio: self.decompress_ratio,
+            slack: limits::DECOMPRESS_SLACK,
+            absolute,
+            zstd_window_log: limits::ZSTD_WINDOW_LOG,
+            brotli_window_bits: limits::BROTLI_WINDOW_BITS,
+            silent_bytes: limits::DECOMPRESS_SILENT_BYTES,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn new(loaded: &Loaded) -> Self {
+        let Loaded {
+            config,
+            memory_bytes,
+            ..
+        } = loaded;
+        let caps = &config.limits;
+        let budget = Budget::new(*memory_bytes);
+        let eviction = match config.memory.eviction {
+            config::Eviction::Refuse => Eviction::Refuse,
+            config::Eviction::Lru => Eviction::Lru,
+        };
+        let store = Store::new(
+            StoreConfig {
+                eviction,
+                max_object_bytes: caps.max_object,
+            },
+            budget.clone(),
+        );
+        let plane = || {
+            Arc::new(ConnectionContext {
+                limits: connection_limits(caps),
+                counters: Arc::new(Counters::new()),
+                bytes_in: Arc::default(),
+                bytes_out: Arc::default(),
+                render: problem::raw,
+                render_bad_request: problem::raw_bad_request,
+            })
+        };
+        Self {
+            limits: RequestLimits::new(caps),
+            budget,
+            store,
+            rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
+            in_flight: InFlight::new(caps.in_flight),
+            facets: Facets {
+                storage_read: InFlight::new(caps.facets.storage_read),
+                storage_write: InFlight::new(caps.facets.storage_write),
+            },
+            decoders: InFlight::new(caps.decoders),
+            metrics: Metrics::default(),
+            supervisor: Arc::default(),
+            data_plane: plane(),
+            admin_plane: plane(),
+            data_slots: ConnectionSlots::new(connection_cap(config)),
+            admin_slots: ConnectionSlots::new(limits::ADMIN_CONNECTIONS),
+            openapi: openapi::document(),
+            readiness: Mutex::default(),
+            state: AtomicU8::new(State::Starting as u8),
+            config: ArcSwap::from_pointee(config.clone()),
+        }
+    }
+
+    /// The state of readiness in force.
+    pub(crate) fn state(&self) -> State {
+        State::from_u8(self.state.load(Relaxed))
+    }
+
+    /// The inputs that keep the node from being ready.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        self.readiness.lock().missing()
+    }
+
+    /// Lets `change` move the state machine, and tells everybody when it did.
+    pub(crate) fn readiness(&self, change: impl FnOnce(&mut Readiness) -> Option<Transition>) {
+        let mut readiness = self.readiness.lock();
+        let Some(transition) = change(&mut readiness) else {
+            return;
+        };
+        self.state.store(transition.to as u8, Relaxed);
+        drop(readiness);
+        self.metrics.transition(transition);
+        let (to, reason) = (transition.to.as_str(), transition.reason);
+        match transition.to {
+            State::Degraded | State::Shedding => tracing::warn!(to, reason, "readiness changed"),
+            _ => tracing::info!(to, reason, "readiness changed"),
+        }
+    }
+
+    /// Takes over what a reload may change. The configuration has been checked against the one in
+    /// force before.
+    pub(crate) fn apply(&self, config: Config) {
+        self.rate.set_rate(config.limits.rps);
+        self.in_flight.set_cap(config.limits.in_flight);
+        self.facets
+            .storage_read
+            .set_cap(config.limits.facets.storage_read);
+        self.facets
+            .storage_write
+            .set_cap(config.limits.facets.storage_write);
+        self.data_slots.set_cap(connection_cap(&config));
+        self.config.store(Arc::new(config));
+    }
+
+    /// Percent of `part` in `whole`; a whole of nothing is full.
+    fn percent(part: u64, whole: u64) -> u64 {
+        part.saturating_mul(100).checked_div(whole).unwrap_or(100)
+    }
+
+    /// One sample for the readiness machine.
+    pub(crate) fn sample(&self, loop_delay_ms: u64, fd_percent: u64) -> crate::readiness::Sample {
+        crate::readiness::Sample {
+            in_flight_percent: Self::percent(
+                self.in_flight.in_use() as u64,
+                self.in_flight.cap() as u64,
+            ),
+            memory_percent: Self::percent(self.budget.used_total(), self.budget.limit()),
+            fd_percent,
+            loop_delay_ms,
+            restarts: self.supervisor.recent(clock::instant()),
+        }
+    }
+
+    /// Open descriptors in percent of the soft limit.
+    pub(crate) fn fd_percent() -> u64 {
+        fds::open().map_or(0, |open| Self::percent(open, fds::soft_limit()))
+    }
+}
+
+fn connection_cap(config: &Config) -> usize {
+    cap_for_fd_limit(limits::CONNECTIONS_FD_PERCENT, config.limits.connections)
+}
+
+fn connection_limits(caps: &config::Limits) -> ConnectionLimits {
+    ConnectionLimits {
+        head_deadline: caps.head_deadline,
+        idle: caps.idle_keep_alive,
+        progress_interval: caps.progress_interval,
+        progress_min_rate: caps.progress_min_rate,
+        linger_time: limits::LINGER_TIME,
+        linger_bytes: limits::LINGER_BYTES,
+        head_bytes: caps.head_bytes,
+        head_fields: caps.head_fields,
+        h2_streams: caps.h2_streams,
+        h2_pending_resets: limits::H2_PENDING_RESETS,
+        h2_stream_window: limits::H2_STREAM_WINDOW,
+        h2_connection_window: limits::H2_CONNECTION_WINDOW,
+        h2_send_buffer: limits::H2_SEND_BUFFER,
+        h2_control_burst: limits::H2_CONTROL_BURST,
+        h2_control_per_second: limits::H2_CONTROL_PER_SECOND,
+    }
+}

@@ -1,0 +1,181 @@
+//! Worker threads: one single-threaded runtime each, and every connection on one of them.
+//!
+//! A request never changes threads, so that there is no work stealing, no wake-up across cores,
+//! and a core's caches keep what the core just hashed. The accept loop runs elsewhere and hands a
+//! connection to the worker that has the fewest.
+
+use crate::clock;
+use micronode_protocol::limits::WORKER_BACKLOG;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How often a worker looks at its own punctuality.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Worker threads that run `T`s: a task type that is handed over before it has a runtime.
+pub(crate) struct Workers<T> {
+    workers: Vec<Worker<T>>,
+    /// Longest delay of any worker's event loop since it was last taken, in milliseconds.
+    delay_ms: Arc<AtomicU64>,
+}
+
+struct Worker<T> {
+    tasks: mpsc::Sender<T>,
+    /// Tasks handed over and not yet ended.
+    load: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+impl<T: Send + 'static> Workers<T> {
+    /// Starts `count` threads, each of which turns what it is handed into a future with `run`.
+    pub(crate) fn start<F>(
+        count: usize,
+        run: impl Fn(T) -> F + Clone + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let delay_ms = Arc::new(AtomicU64::new(0));
+        let mut workers = Vec::with_capacity(count);
+        for index in 0..count {
+            // The runtime is built here, so that its failure is a start-up error.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let (tasks, handed_over) = mpsc::channel(WORKER_BACKLOG);
+            let load = Arc::new(AtomicUsize::new(0));
+            let body = work(
+                handed_over,
+                Arc::clone(&load),
+                Arc::clone(&delay_ms),
+                run.clone(),
+            );
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || runtime.block_on(body))?;
+            workers.push(Worker {
+                tasks,
+                load,
+                thread,
+            });
+        }
+        Ok(Self { workers, delay_ms })
+    }
+
+    /// Hands a task to the least loaded worker; gives it back when that one's backlog is full.
+    pub(crate) fn hand_over(&self, task: T) -> Result<(), T> {
+        let Some(worker) = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.load.load(Relaxed))
+        else {
+            return Err(task);
+        };
+        worker.load.fetch_add(1, Relaxed);
+        worker.tasks.try_send(task).map_err(|refused| {
+            worker.load.fetch_sub(1, Relaxed);
+            match refused {
+                mpsc::error::TrySendError::Full(task) | mpsc::error::TrySendError::Closed(task) => {
+                    task
+                }
+            }
+        })
+    }
+
+    /// Tasks not yet ended, over all workers.
+    pub(crate) fn load(&self) -> usize {
+        self.workers
+            .iter()
+            .map(|worker| worker.load.load(Relaxed))
+            .sum()
+    }
+
+    /// The longest delay of any event loop since the last call, in milliseconds.
+    pub(crate) fn take_delay_ms(&self) -> u64 {
+        self.delay_ms.swap(0, Relaxed)
+    }
+
+    /// Ends all workers and whatever still runs on them.
+    pub(crate) fn stop(self) {
+        let threads: Vec<JoinHandle<()>> = self
+            .workers
+            .into_iter()
+            .map(|worker| worker.thread)
+            .collect();
+        for thread in threads {
+            // A worker that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A worker's life: takes what it is handed until the channel closes. Dropping the runtime after
+/// that ends the tasks that are left.
+async fn work<T, F>(
+    mut handed_over: mpsc::Receiver<T>,
+    load: Arc<AtomicUsize>,
+    delay_ms: Arc<AtomicU64>,
+    run: impl Fn(T) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(probe(delay_ms));
+    while let Some(task) = handed_over.recv().await {
+        let ends = Ends(Arc::clone(&load));
+        let task = run(task);
+        // A panic ends this task alone: the runtime catches it, and `ends` still counts.
+        tokio::spawn(async move {
+            let _ends = ends;
+            task.await;
+        });
+    }
+}
+
+struct Ends(Arc<AtomicUsize>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn probe(delay_ms: Arc<AtomicU64>) {
+    loop {
+        let due = clock::instant() + PROBE_INTERVAL;
+        tokio::time::sleep_until(due).await;
+        let late = u64::try_from((clock::instant() - due).as_millis()).unwrap_or(u64::MAX);
+        delay_ms.fetch_max(late, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_spread_and_a_panic_ends_only_itself() {
+        let workers = Workers::start(2, |fail: bool| async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!fail, "asked to fail");
+        })
+        .expect("threads");
+        for fail in [false, true, false, false] {
+            workers.hand_over(fail).expect("room in the backlog");
+        }
+        let loads: Vec<usize> = workers
+            .workers
+            .iter()
+            .map(|worker| worker.load.load(Relaxed))
+            .collect();
+        assert_eq!(loads, [2, 2]);
+        while workers.load() > 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        workers.stop();
+    }
+}
