@@ -117,10 +117,10 @@ pub enum Integrity {
 #[non_exhaustive]
 pub enum Transport {
     /// No connection came about, so nothing was sent.
-    #[error("cannot connect{}", Causes(.0))]
+    #[error("cannot connect{}", Causes(.0.as_ref()))]
     Connect(#[source] Box<dyn StdError + Send + Sync>),
     /// The connection ended, or broke the rules of HTTP, before the answer was complete.
-    #[error("the connection failed{}", Causes(.0))]
+    #[error("the connection failed{}", Causes(.0.as_ref()))]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     /// The answer ended before its last byte.
     #[error("the answer ended early")]
@@ -131,11 +131,11 @@ pub enum Transport {
 }
 
 /// The innermost cause: the outer ones of an HTTP stack only say which layer passed it on.
-struct Causes<'a>(&'a Box<dyn StdError + Send + Sync>);
+struct Causes<'a>(&'a (dyn StdError + Send + Sync));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut innermost: &dyn StdError = self.0.as_ref();
+        let mut innermost: &dyn StdError = self.0;
         while let Some(cause) = innermost.source() {
             innermost = cause;
         }
@@ -203,7 +203,7 @@ struct Document {
 pub(crate) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let document: Document = serde_json::from_slice(body).unwrap_or_default();
     let status = status.as_u16();
-    let detail = document.detail.map(printable);
+    let detail = document.detail.as_deref().map(printable);
     // 502 has one meaning in the contract, also where no document can follow (HEAD).
     if status == ErrorCode::IntegrityFail.status() {
         return Integrity::Stored { detail }.into();
@@ -216,12 +216,13 @@ pub(crate) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     });
     Error::Problem(Box::new(Problem {
         status,
-        code: document.code.map(printable),
+        code: document.code.as_deref().map(printable),
         detail,
         retryable,
         corr_id: document
             .corr_id
-            .or_else(|| header("x-corr-id").map(str::to_owned))
+            .as_deref()
+            .or_else(|| header("x-corr-id"))
             .map(printable),
         retry_after: headers
             .get(RETRY_AFTER)
@@ -231,7 +232,7 @@ pub(crate) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
 }
 
 /// Text of the node that may end on a terminal, where control characters are commands.
-fn printable(text: String) -> String {
+fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 

@@ -1,5 +1,5 @@
 //! Reads against a node that fails and lies: what comes out is right or an error.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 mod fake;
 
@@ -288,7 +288,7 @@ async fn a_cut_answer_goes_on_at_the_first_unverified_group() {
     let bytes = object(6 * GROUP_BYTES + 1);
     // The whole object is declared; two groups and a half arrive.
     let cut = changed(&bytes, None, |answer| {
-        answer.truncate(answer.len() - (4 * GROUP_BYTES - 100))
+        answer.truncate(answer.len() - (4 * GROUP_BYTES - 100));
     });
     let node = Node::start(move |request, _| {
         (request.is_data() && request.header("range").is_none())
@@ -408,7 +408,7 @@ async fn a_node_that_finds_its_bytes_corrupt_is_an_integrity_failure_and_is_aske
 async fn silence_ends_with_the_time_allowed() {
     let bytes = object(2 * GROUP_BYTES);
     let half = changed(&bytes, None, |answer| {
-        answer.truncate(answer.len() - GROUP_BYTES)
+        answer.truncate(answer.len() - GROUP_BYTES);
     });
     for reply in [None, Some(half)] {
         let sent = reply.clone();

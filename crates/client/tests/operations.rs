@@ -7,7 +7,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use micronode_protocol::{
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::TcpListener,
+    time::Instant,
 };
 
 const PLAIN: PutOptions = PutOptions {
@@ -99,7 +100,7 @@ async fn a_file_is_put_like_bytes_and_its_options_are_sent() {
         expires_in: Some(Duration::from_secs(90)),
         content_type: Some("text/plain".into()),
         on_sent: Some(std::sync::Arc::new(move |bytes| {
-            seen.store(bytes, std::sync::atomic::Ordering::Relaxed)
+            seen.store(bytes, std::sync::atomic::Ordering::Relaxed);
         })),
     };
     let stored = client(&node).put_file(file.path(), &options).await.unwrap();
