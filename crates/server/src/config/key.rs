@@ -30,7 +30,7 @@ pub struct Key {
     pub doc: &'static str,
     /// Which way it may be moved.
     pub rule: Rule,
-    /// Whether a running node can take a new value.
+    /// Whether a running node takes a new value; the others are read once, at start.
     pub live: bool,
     field: Field,
 }
@@ -257,8 +257,7 @@ pub static KEYS: &[Key] = &[
             TICK..=limits::REQUEST_DEADLINE,
         ),
         "From the end of the request body to the response head.",
-    )
-    .live(),
+    ),
     Key::only_lower(
         "limits.one_shot_deadline",
         Field::Duration(
@@ -266,8 +265,7 @@ pub static KEYS: &[Key] = &[
             TICK..=limits::ONE_SHOT_DEADLINE,
         ),
         "A one-shot body arrives whole within this.",
-    )
-    .live(),
+    ),
     Key::only_lower(
         "limits.head_deadline",
         Field::Duration(place!(limits.head_deadline), TICK..=limits::HEAD_DEADLINE),
@@ -304,8 +302,7 @@ pub static KEYS: &[Key] = &[
             1..=limits::ONE_SHOT_BYTES as u64,
         ),
         "Largest one-shot body.",
-    )
-    .live(),
+    ),
     Key::any(
         "limits.max_object",
         Field::Size(place!(limits.max_object), 1..=limits::OBJECT_BYTES_MAX),

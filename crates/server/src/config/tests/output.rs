@@ -6,19 +6,15 @@ use super::*;
 
 #[test]
 fn a_reload_is_all_or_nothing() {
-    const LIVE: [&str; 12] = [
+    const LIVE: [&str; 8] = [
         "limits.rps",
         "limits.in_flight",
         "limits.connections",
-        "limits.request_deadline",
-        "limits.one_shot_deadline",
-        "limits.one_shot_body",
         "limits.drain_deadline",
         "limits.drain_grace",
         "limits.facets.storage_read",
         "limits.facets.storage_write",
         "log.level",
-        "limits.rps",
     ];
     let old = Config::default();
     assert_eq!(old.reload(&old), Ok(vec![]));
