@@ -325,9 +325,9 @@ where
     type Output = hyper::Result<()>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        ready!(self.connection.as_mut().poll(cx))?;
+        let result = self.connection.as_mut().poll(cx);
         self.streams.poll(cx);
-        Poll::Pending
+        result
     }
 
     fn shut_down(&mut self) {

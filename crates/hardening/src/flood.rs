@@ -247,16 +247,18 @@ mod tests {
     #[test]
     fn tokens_come_back_with_time() {
         let start = Instant::now();
-        let mut meter = FloodMeter::new(ALLOWANCE, start);
-        let ping = frame(0x6, 0, 8);
+        let mut bucket = Bucket::new(ALLOWANCE, start);
         for _ in 0..BURST {
-            assert_eq!(meter.read(&ping, 0, || start), Ok(()));
+            assert_eq!(bucket.draw(start), Ok(()));
         }
         let almost = start + Duration::from_millis(199);
-        assert_eq!(meter.read(&ping, 0, || almost), Err(Flood));
+        assert_eq!(bucket.draw(almost), Err(Flood));
         let later = start + Duration::from_millis(200);
-        assert_eq!(meter.read(&ping, 0, || later), Ok(()));
-        assert_eq!(meter.read(&ping, 0, || later), Err(Flood));
+        assert_eq!(bucket.draw(later), Ok(()));
+        assert_eq!(bucket.draw(later), Err(Flood));
+        let full = start + Duration::from_secs(60);
+        let drawn = (0..100).take_while(|_| bucket.draw(full).is_ok()).count();
+        assert_eq!(drawn, BURST as usize, "no more than the burst is saved up");
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! Connections at the cap.
+
+use std::sync::atomic::Ordering;
+
+use micronode_hardening::Reason;
+
+use crate::harness::{Client, LIMITS, Node, until};
+
+#[tokio::test]
+async fn at_the_cap_the_longest_idle_connection_gives_way() {
+    let node = Node::new(LIMITS, 2);
+    let address = node.listen().await;
+    let mut first = Client::connect(address).await;
+    first.is_served().await;
+    let mut second = Client::connect(address).await;
+    second.is_served().await;
+    let mut third = Client::connect(address).await;
+    third.is_served().await;
+    assert_eq!(first.rest().await, "");
+    second.is_served().await;
+    third.is_served().await;
+    assert_eq!(node.counted(Reason::Overloaded), 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_has_sent_nothing_gives_way_too() {
+    let node = Node::new(LIMITS, 1);
+    let address = node.listen().await;
+    let mut silent = Client::connect(address).await;
+    until("it is accepted", || node.slots.open() == 1).await;
+    Client::connect(address).await.is_served().await;
+    assert_eq!(silent.rest().await, "");
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_gives_way_with_a_goaway() {
+    let node = Node::new(LIMITS, 1);
+    let address = node.listen().await;
+    let mut first = Client::connect(address).await;
+    first.start_http2(65_535).await;
+    first.is_served_http2(1).await;
+    Client::connect(address).await.is_served().await;
+    let frames = first.rest_of_frames().await;
+    assert!(
+        frames
+            .iter()
+            .any(|frame| frame.kind == crate::frames::GOAWAY),
+        "{frames:?}"
+    );
+}
+
+#[tokio::test]
+async fn when_all_are_busy_a_newcomer_is_told_503_even_if_it_speaks_late() {
+    let node = Node::new(LIMITS, 2);
+    let address = node.listen().await;
+    let mut busy = Vec::new();
+    for count in 1..=2 {
+        let mut client = Client::connect(address).await;
+        client.get("/gate").await;
+        busy.push(client);
+        let waiting = || node.state.waiting.load(Ordering::SeqCst);
+        until("the request waits", || waiting() == count).await;
+    }
+    for count in 1..=40 {
+        let mut newcomer = Client::connect(address).await;
+        until("it is refused", || {
+            node.counted(Reason::Overloaded) == count
+        })
+        .await;
+        newcomer.get("/").await;
+        let answer = newcomer.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\r\nRetry-After: 1\r\n"), "{answer}");
+    }
+    node.state.gate.add_permits(2);
+    for mut client in busy {
+        client.response().await;
+    }
+    Client::connect(address).await.is_served().await;
+}
