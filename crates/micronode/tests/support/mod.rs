@@ -1,0 +1,53 @@
+//! A real node as a child process, and an HTTP/1.1 client that shows the bytes as they are.
+//!
+//! The tests speak to the node as a stranger would: over loopback, with nothing of its code in
+//! between that could hide a fault of the wire format.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test file is a crate of its own and uses a part of this one"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly and look at the clock"
+)]
+
+mod connection;
+mod node;
+mod response;
+
+pub use connection::{Connection, chunked};
+pub use node::Node;
+pub use response::{Response, assert_problem};
+
+use std::time::{Duration, Instant};
+
+/// How long the node may take for what has no time of its own, on a machine that is busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what will be true soon; fails after [`PATIENCE`] saying `what` did not come.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// `size` bytes that do not compress and are different for every size.
+pub fn object(size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    blake3::Hasher::new()
+        .update(&size.to_be_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+/// The address of `bytes`, from the hash function itself.
+pub fn address(bytes: &[u8]) -> String {
+    format!("b3:{}", blake3::hash(bytes).to_hex())
+}

@@ -1,0 +1,148 @@
+//! Starting a node, asking it about itself, and ending it.
+
+use super::{Connection, Response, address, wait_until};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+/// A running node. Ends with this value.
+pub struct Node {
+    pub child: Child,
+    /// The data plane.
+    pub http: SocketAddr,
+    /// The admin plane.
+    pub admin: SocketAddr,
+}
+
+impl Node {
+    /// A node without a request rate, so that a test may ask as much as it likes.
+    pub fn start() -> Self {
+        Self::with(&["--rps", "0"])
+    }
+
+    /// A node with `flags` beyond those that put it on free loopback ports.
+    pub fn with(flags: &[&str]) -> Self {
+        Self::spawn(Self::command(flags))
+    }
+
+    /// The command of [`with`](Self::with), for a test that adds environment or redirects output.
+    pub fn command(flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_micronode"));
+        command
+            .args(["run", "--dev", "--bind", "127.0.0.1:0"])
+            .args(["--admin", "127.0.0.1:0"])
+            .args(flags)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Starts `command` and waits for the line that says the node is ready.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let start: Value = serde_json::from_str(&line).expect("one line of JSON at the start");
+        let plane = |name: &str| start[name].as_str().unwrap().parse().unwrap();
+        Self {
+            http: plane("http"),
+            admin: plane("admin"),
+            child,
+        }
+    }
+
+    /// A connection to the data plane.
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.http)
+    }
+
+    /// One request to the data plane on a connection of its own.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        self.connect().request(method, path, fields, body)
+    }
+
+    pub fn get(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.request("GET", path, fields, b"")
+    }
+
+    pub fn head(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.request("HEAD", path, fields, b"")
+    }
+
+    /// Stores `bytes`, whatever their size, and returns the path they are read from.
+    #[track_caller]
+    pub fn store(&self, bytes: &[u8]) -> String {
+        let path = format!("/o/{}", address(bytes));
+        let response = self.request("PUT", &path, &[], bytes);
+        assert_eq!(response.status, 201, "{}", response.text());
+        path
+    }
+
+    /// One request to the admin plane.
+    pub fn ask(&self, method: &str, path: &str) -> Response {
+        Connection::open(self.admin).request(method, path, &[], b"")
+    }
+
+    /// The value of one sample, written as in the exposition: `objects`, or
+    /// `rejected_total{reason="overloaded"}`. `None` when it is not there.
+    pub fn metric(&self, sample: &str) -> Option<f64> {
+        let metrics = self.ask("GET", "/metrics");
+        assert_eq!(metrics.status, 200);
+        let value = metrics.text().lines().find_map(|line| {
+            line.strip_prefix(sample)
+                .and_then(|rest| rest.strip_prefix(' '))
+        })?;
+        Some(value.parse().unwrap())
+    }
+
+    /// Memory filled on behalf of peers, of all kinds together, in bytes.
+    pub fn memory_used(&self) -> u64 {
+        ["objects", "uploads", "buffers", "decoders"]
+            .map(|kind| {
+                let sample = format!("memory_used_bytes{{kind=\"{kind}\"}}");
+                self.metric(&sample).expect("every kind is exposed") as u64
+            })
+            .iter()
+            .sum()
+    }
+
+    /// Waits until the node holds nothing: no object, no upload, no buffer, no decoder.
+    #[track_caller]
+    pub fn wait_until_empty(&self) {
+        wait_until("nothing being held", || self.memory_used() == 0);
+        assert_eq!(self.metric("objects"), Some(0.0));
+        assert_eq!(self.metric("object_bytes"), Some(0.0));
+    }
+
+    /// Resident memory of the process, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
+    /// Flips one bit of the stored byte at `offset` of the object at `path`.
+    pub fn corrupt(&self, path: &str, offset: usize) {
+        let address = path.strip_prefix("/o/").unwrap();
+        let fault = format!("/fault/corrupt?address={address}&offset={offset}");
+        assert_eq!(self.ask("POST", &fault).status, 200);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Fails only when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
