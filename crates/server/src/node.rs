@@ -8,7 +8,7 @@ use crate::supervisor::Supervisor;
 use crate::{clock, fds};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use micronode_engine::{Budget, Eviction, Store, StoreConfig};
+use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
     HeadLimits, InFlight, RateLimiter, cap_for_fd_limit,
@@ -193,6 +193,19 @@ impl Node {
         part.saturating_mul(100).checked_div(whole).unwrap_or(100)
     }
 
+    /// Bytes in use that no write can have back. A cache is full most of its life: there, objects
+    /// make room for whoever needs it, and only the rest keeps the node from being ready.
+    fn lasting_bytes(&self) -> u64 {
+        match self.config.load().memory.eviction {
+            config::Eviction::Refuse => self.budget.used_total(),
+            config::Eviction::Lru => MemoryKind::ALL
+                .iter()
+                .filter(|kind| **kind != MemoryKind::Objects)
+                .map(|kind| self.budget.used(*kind))
+                .sum(),
+        }
+    }
+
     /// One sample for the readiness machine.
     pub(crate) fn sample(&self, loop_delay_ms: u64, fd_percent: u64) -> crate::readiness::Sample {
         crate::readiness::Sample {
@@ -200,7 +213,7 @@ impl Node {
                 self.in_flight.in_use() as u64,
                 self.in_flight.cap() as u64,
             ),
-            memory_percent: Self::percent(self.budget.used_total(), self.budget.limit()),
+            memory_percent: Self::percent(self.lasting_bytes(), self.budget.limit()),
             fd_percent,
             loop_delay_ms,
             restarts: self.supervisor.recent(clock::instant()),
