@@ -21,7 +21,7 @@ pub(crate) fn of(headers: &HeaderMap) -> HeaderValue {
     {
         return HeaderValue::from_bytes(trace).expect("hex digits are a field value");
     }
-    HeaderValue::from_bytes(&made_up()).expect("hex digits are a field value")
+    made_up()
 }
 
 fn acceptable(id: &[u8]) -> bool {
@@ -56,7 +56,7 @@ fn trace_id(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// 16 hex digits, different for each request of a process and unlikely to meet again in another.
-fn made_up() -> [u8; 16] {
+pub(crate) fn made_up() -> HeaderValue {
     thread_local! {
         static NEXT: Cell<u64> = Cell::new(getrandom::u64().unwrap_or(0));
     }
@@ -66,7 +66,7 @@ fn made_up() -> [u8; 16] {
     for (index, digit) in text.iter_mut().enumerate() {
         *digit = b"0123456789abcdef"[(id >> (60 - 4 * index)) as usize & 0xf];
     }
-    text
+    HeaderValue::from_bytes(&text).expect("hex digits are a field value")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! RFC 9457 problem documents: how every refusal and failure looks on the wire.
 
 use crate::call::CallError;
+use crate::ingress::http::correlation;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use micronode_hardening::Refusal;
@@ -91,14 +92,16 @@ pub(crate) fn raw_bad_request() -> Bytes {
 }
 
 fn raw_response(error: &CallError) -> Bytes {
-    let body = document(error, "");
+    let corr_id = correlation::made_up();
+    let corr_id = corr_id.to_str().unwrap_or_default();
+    let body = document(error, corr_id);
     let status = StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
     let retry = error
         .retry_after
         .map(|after| format!("retry-after: {}\r\n", whole_seconds(after)))
         .unwrap_or_default();
     let mut raw = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n{retry}\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nx-corr-id: {corr_id}\r\nconnection: close\r\n{retry}\r\n",
         body.len(),
     )
     .into_bytes();
