@@ -33,12 +33,9 @@ pub struct ObjectInfo {
 impl ObjectInfo {
     /// What a node reports of an object that does not expire.
     pub const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-}
 
-impl Client {
-    /// What the node says about an object.
-    pub async fn head(&self, address: &Address) -> Result<ObjectInfo, Error> {
-        let answer = self.call(Method::HEAD, &format!("/o/{address}")).await?;
+    /// What the headers of an answer say.
+    pub(crate) fn of(answer: &Answer) -> Result<Self, Error> {
         let size = answer
             .header(header::CONTENT_LENGTH)
             .and_then(|length| length.parse().ok());
@@ -47,6 +44,14 @@ impl Client {
             content_type: answer.header(header::CONTENT_TYPE).map(str::to_owned),
             kept_for: answer.header(header::CACHE_CONTROL).and_then(max_age),
         })
+    }
+}
+
+impl Client {
+    /// What the node says about an object.
+    pub async fn head(&self, address: &Address) -> Result<ObjectInfo, Error> {
+        let answer = self.call(Method::HEAD, &format!("/o/{address}")).await?;
+        ObjectInfo::of(&answer)
     }
 
     /// The manifest of an object, verified against the address: what it takes to verify any part
@@ -68,18 +73,10 @@ impl Client {
                 Err(error) => attempts.pause_after(error).await?,
             }
         };
-        let mismatch = Integrity::Manifest(*address);
-        let Ok(manifest) = Manifest::decode(&wire) else {
-            return Err(mismatch.into());
-        };
-        let Ok(verified) = manifest.validate(*address) else {
-            return Err(mismatch.into());
-        };
-        // No group will show that an object said to be empty is not.
-        if verified.size() == 0 && *address != Address::of(b"") {
-            return Err(mismatch.into());
-        }
-        Ok(verified)
+        Manifest::decode(&wire)
+            .ok()
+            .and_then(|manifest| manifest.validate(*address).ok())
+            .ok_or_else(|| Integrity::Manifest(*address).into())
     }
 
     /// Which of these objects the node has, in the order asked. Takes one request for every

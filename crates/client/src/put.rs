@@ -139,10 +139,15 @@ impl Client {
         options: &PutOptions,
     ) -> Result<Stored, Error> {
         let size = source.size();
-        // Any failure to learn about the object is a reason to send it: the token may allow
-        // writing only, and stored bytes that went bad are healed by a put.
+        let path = format!("/o/{address}");
+        // Asked once: any failure to learn about the object is a reason to send it. The token may
+        // allow writing only, and stored bytes that went bad are healed by a put.
         if size > UNASKED_BYTES
-            && let Ok(info) = self.head(&address).await
+            && let Ok(answer) = self
+                .transport
+                .send(self.transport.request(Method::HEAD, &path))
+                .await
+            && let Ok(info) = ObjectInfo::of(&answer)
             && outlives(&info, options.expires_in)
         {
             return Ok(Stored {
@@ -155,7 +160,7 @@ impl Client {
         let mut attempts = self.attempts();
         loop {
             let result = async {
-                let request = self.upload(Method::PUT, &format!("/o/{address}"), options)?;
+                let request = self.upload(Method::PUT, &path, options)?;
                 let on_sent = options.on_sent.clone();
                 let mut sent = 0;
                 let pieces =

@@ -330,6 +330,24 @@ async fn a_refusal_before_the_body_was_read_is_seen() {
     );
 }
 
+/// The body of an error is read only as far as a problem document could reach: this one declares
+/// much more, sends a part of it, and then nothing.
+#[tokio::test]
+async fn an_endless_error_is_cut_short() {
+    let node = Node::start(|_, _| {
+        let mut endless = b"HTTP/1.1 404 Not Found\r\ncontent-length: 99999999\r\n\r\n".to_vec();
+        endless.resize(64 * 1024, b' ');
+        Some(Reply::SendAndDiscard(endless))
+    })
+    .await;
+    let (client, address) = (client(&node), Address::of(b"x"));
+    let answer = tokio::time::timeout(Duration::from_secs(5), client.head(&address)).await;
+    // HEAD has no body to read; GET has.
+    assert_eq!(status(&answer.unwrap().unwrap_err()), Some(404));
+    let answer = tokio::time::timeout(Duration::from_secs(5), client.manifest(&address)).await;
+    assert_eq!(status(&answer.unwrap().unwrap_err()), Some(404));
+}
+
 #[tokio::test]
 async fn bytes_that_do_not_match_are_reported_by_the_node() {
     let node = Node::start(|request, _| {
