@@ -19,6 +19,17 @@ impl Connection {
         Self::of(TcpStream::connect(address).unwrap(), address)
     }
 
+    /// A connection that can hold a few KiB of what it is sent, so that a peer whose answer is
+    /// not read soon has to wait.
+    pub fn with_small_window(address: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
+        connect(&socket, &address).unwrap();
+        Self::of(TcpStream::from(socket), address)
+    }
+
     /// Over a socket that the test has made.
     pub fn of(stream: TcpStream, host: SocketAddr) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,0 +1,146 @@
+//! The command line: what all verbs share, and the list of verbs. One file per verb.
+
+mod completions;
+mod config;
+mod get;
+mod has;
+mod man;
+mod put;
+mod rm;
+mod run;
+
+use std::env;
+
+use clap::{Args, Parser, Subcommand};
+use micronode_client::{Client, ClientOptions, Token};
+
+use crate::failure::{Exit, Failure};
+
+/// Holds the token of the verbs that talk to a node. Not a flag, because every user of a machine
+/// can read the flags of its processes.
+const TOKEN_VARIABLE: &str = "MICRO_TOKEN";
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, \
+4 refused (authority or limit), 5 integrity.
+
+MICRO_TOKEN in the environment is presented as a bearer token.";
+
+/// A private node in one binary: verified content-addressed objects over HTTP.
+#[derive(Parser)]
+#[command(name = "micronode", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// How to talk to a node, and how to print what it says.
+#[derive(Args)]
+struct NodeArgs {
+    /// The node to talk to
+    #[arg(
+        long,
+        global = true,
+        env = "MICRO_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    url: String,
+    /// Print JSON, one object per line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Put(put::Put),
+    Get(get::Get),
+    Has(has::Has),
+    Rm(rm::Rm),
+    Config(config::Config),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+impl Cli {
+    /// Does what the verb says. `Ok` may still be a failure, one that has been reported.
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let Cli { node, verb } = self;
+        match verb {
+            Verb::Run(run) => run.run(),
+            Verb::Put(put) => asynchronous(put.run(&node.client()?, node.json)),
+            Verb::Get(get) => asynchronous(get.run(&node.client()?, node.json)),
+            Verb::Has(has) => asynchronous(has.run(&node.client()?, node.json)),
+            Verb::Rm(rm) => asynchronous(rm.run(&node.client()?, node.json)),
+            Verb::Config(config) => config.run(node.json),
+            Verb::Completions(completions) => completions.run(),
+            Verb::Man(man) => man.run(),
+        }
+    }
+}
+
+impl NodeArgs {
+    fn client(&self) -> Result<Client, Failure> {
+        let token = match env::var(TOKEN_VARIABLE) {
+            Ok(token) => Some(
+                Token::new(token.trim())
+                    .map_err(|error| Failure::usage(format!("{TOKEN_VARIABLE}: {error}")))?,
+            ),
+            Err(env::VarError::NotPresent) => None,
+            Err(env::VarError::NotUnicode(_)) => {
+                return Err(Failure::usage(format!("{TOKEN_VARIABLE} is not text")));
+            }
+        };
+        let options = ClientOptions {
+            token,
+            ..ClientOptions::default()
+        };
+        Ok(Client::with_options(&self.url, options)?)
+    }
+}
+
+/// Runs a verb that talks to a node. Several threads, because connections and verification of one
+/// download can use them.
+fn asynchronous<F: Future>(verb: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a process that has just started can have threads and a poll descriptor");
+    let output = runtime.block_on(verb);
+    // Does not wait for a thread that still reads standard input.
+    runtime.shutdown_background();
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_verb_shows_an_example() {
+        fn check(verb: &clap::Command, path: &str) {
+            if verb.has_subcommands() {
+                verb.get_subcommands()
+                    .for_each(|inner| check(inner, &format!("{path} {}", inner.get_name())));
+            } else {
+                let help = verb.clone().render_long_help().to_string();
+                assert!(
+                    help.contains("Examples:") && help.contains(&format!("\n  {path}")),
+                    "{path}:\n{help}"
+                );
+            }
+        }
+        let command = Cli::command();
+        for verb in command.get_subcommands() {
+            check(verb, &format!("micronode {}", verb.get_name()));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `micronode config`: what a node would run with, and whether it would; and the flags that
+//! configure a node, which `run` shares.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use micronode_server::config::{self, ConfigError, Loaded, Sources};
+
+use crate::{
+    failure::{Exit, Failure},
+    output,
+};
+
+/// Print or check the configuration of a node
+#[derive(Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    verb: ConfigVerb,
+}
+
+#[derive(Subcommand)]
+enum ConfigVerb {
+    /// Print the effective configuration with the source of each value
+    #[command(after_help = "Examples:
+  micronode config print --config /etc/micronode.toml
+  micronode config print --json")]
+    Print(ConfigArgs),
+    /// Check the configuration and list everything that is wrong with it
+    #[command(after_help = "Examples:
+  micronode config check --config /etc/micronode.toml")]
+    Check(ConfigArgs),
+}
+
+impl Config {
+    pub(super) fn run(self, json: bool) -> Result<Exit, Failure> {
+        match self.verb {
+            ConfigVerb::Print(args) => {
+                let loaded = args.load()?;
+                let text = if json {
+                    format!("{}\n", loaded.to_json())
+                } else {
+                    loaded.to_toml()
+                };
+                output::write(text.as_bytes())?;
+            }
+            ConfigVerb::Check(args) => {
+                args.load()?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Where a node's configuration comes from: a file, `MICRO_*` in the environment, and these flags,
+/// each stronger than the one before. Values are text here; `micronode_server::config` checks
+/// them, as it does those of the other sources.
+#[derive(Args, Clone)]
+pub(super) struct ConfigArgs {
+    /// Read this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Development mode: for a test bench, not for a network
+    #[arg(long)]
+    dev: bool,
+    /// Address of the data listener; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    bind: Option<String>,
+    /// Address of the admin listener; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
+    /// Memory budget for objects and buffers, such as 512MiB
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Requests per second; 0 lifts the limit
+    #[arg(long, value_name = "N")]
+    rps: Option<String>,
+    /// Requests and streams in flight
+    #[arg(long, value_name = "N")]
+    in_flight: Option<String>,
+    /// Worker threads; 0 is one per core
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// What happens when memory is full: refuse or lru
+    #[arg(long, value_name = "POLICY")]
+    eviction: Option<String>,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl ConfigArgs {
+    /// The checked configuration, read anew on every call.
+    pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
+        config::load(Sources {
+            file: self.config.clone(),
+            env: config::process_environment(),
+            flags: self.flags(),
+        })
+    }
+
+    /// The file, where one was named.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The given flags, by the key that each sets.
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        let dev = self.dev.then(|| "true".to_owned());
+        [
+            ("dev", &dev),
+            ("bind", &self.bind),
+            ("admin", &self.admin),
+            ("memory.budget", &self.memory),
+            ("limits.rps", &self.rps),
+            ("limits.in_flight", &self.in_flight),
+            ("workers", &self.workers),
+            ("memory.eviction", &self.eviction),
+            ("log.level", &self.log_level),
+            ("log.format", &self.log_format),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.clone()?)))
+        .collect()
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::usage(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::Parser;
+    use config::KEYS;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        args: ConfigArgs,
+    }
+
+    #[test]
+    fn every_flag_in_the_table_of_keys_sets_its_key() {
+        for key in KEYS {
+            let Some(flag) = key.flag else { continue };
+            let value = if flag == "--dev" { "true" } else { "7" };
+            let mut line = vec!["micronode", flag];
+            if flag != "--dev" {
+                line.push(value);
+            }
+            let flags = Flags::try_parse_from(line).map(|flags| flags.args.flags());
+            assert_eq!(flags.unwrap(), [(key.path, value.to_owned())]);
+        }
+    }
+}

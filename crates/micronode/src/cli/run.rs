@@ -1,0 +1,77 @@
+//! `micronode run`: the node itself.
+
+use std::{
+    io::{self, IsTerminal},
+    process,
+};
+
+use clap::Args;
+use micronode_server::{Bound, RunError, Start};
+use serde_json::json;
+
+use super::config::ConfigArgs;
+use crate::{
+    failure::{Exit, Failure},
+    output,
+};
+
+/// Run a node
+///
+/// Once it is ready, one line of JSON on stdout says where it listens; on a terminal, a few
+/// commands to try. SIGHUP, or a change of the file, reloads the configuration.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  micronode run --dev
+  micronode run --dev --config node.toml --memory 2GiB
+  MICRO_LIMITS__RPS=0 micronode run --dev --bind 127.0.0.1:0")]
+pub(super) struct Run {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let start = Start {
+            loaded: self.config.load()?,
+            file: self.config.file().map(ToOwned::to_owned),
+            reload: Box::new(move || self.config.load()),
+            announce: Box::new(announce),
+        };
+        micronode_server::run(start)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// A node whose stdout is gone goes on: it is ready all the same.
+fn announce(bound: &Bound) {
+    let Bound { http, admin } = bound;
+    let text = if io::stdout().is_terminal() {
+        format!(
+            "micronode is ready: data on http://{http}, admin on http://{admin}
+
+  echo hello | micronode --url http://{http} put -
+  curl --data-binary @FILE http://{http}/put
+  curl http://{admin}/readyz
+
+Everything is held in memory and forgotten at the end (Ctrl-C).
+"
+        )
+    } else {
+        let line =
+            json!({"http": http.to_string(), "admin": admin.to_string(), "pid": process::id()});
+        format!("{line}\n")
+    };
+    if let Err(failure) = output::write(text.as_bytes()) {
+        failure.report();
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match error {
+            RunError::Unsafe(_) => Exit::Usage,
+            RunError::Listen(_) | RunError::System(_) => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}

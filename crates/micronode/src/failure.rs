@@ -1,0 +1,232 @@
+//! How a verb fails: what was wrong, what to do about it, and the exit code that a script sees.
+
+use std::{
+    env, fmt,
+    io::{self, IsTerminal, Write},
+};
+
+use micronode_client::{Error, Integrity, Problem, TransportError};
+
+/// Exit codes of the process. Their numbers are a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    /// Anything that no other code names.
+    Failed = 1,
+    /// Wrong usage or configuration.
+    Usage = 2,
+    NotFound = 3,
+    /// The node said no, for want of authority or because of a limit.
+    Refused = 4,
+    /// Bytes that do not match their address.
+    Integrity = 5,
+}
+
+impl Exit {
+    /// Reports the failure of one of several things that a verb does and goes on: the first
+    /// failure decides.
+    pub(crate) fn then(self, failure: &Failure) -> Self {
+        failure.report();
+        if self == Exit::Done {
+            failure.exit
+        } else {
+            self
+        }
+    }
+}
+
+/// A failure to report.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What was wrong.
+    what: String,
+    /// What to do about it, where there is something to say.
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Failure {
+            exit,
+            what: what.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    /// A failed operation of this host on `subject`.
+    pub(crate) fn local(subject: impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(Exit::Failed, format!("{subject}: {error}"))
+    }
+
+    /// Says what the failure is about.
+    pub(crate) fn about(mut self, subject: impl fmt::Display) -> Self {
+        self.what = format!("{subject}: {}", self.what);
+        self
+    }
+
+    /// Says what to do, unless something more specific is known.
+    pub(crate) fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Writes the failure to stderr; a stderr that is gone changes nothing.
+    pub(crate) fn report(&self) {
+        let stderr = io::stderr();
+        let coloured =
+            stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let (red, plain) = if coloured {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let mut text = format!("{red}error:{plain} {}\n", self.what);
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!("  hint: {hint}\n"));
+        }
+        let _ = stderr.lock().write_all(text.as_bytes());
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let hint = hint(&error);
+        let mut what = error.to_string();
+        if let Error::Problem(problem) = &error
+            && let Some(corr_id) = &problem.corr_id
+        {
+            what.push_str(&format!(" (corr_id {corr_id})"));
+        }
+        Failure {
+            exit: exit(&error),
+            what,
+            hint,
+        }
+    }
+}
+
+fn exit(error: &Error) -> Exit {
+    match error {
+        Error::Problem(problem) => match problem.status {
+            404 => Exit::NotFound,
+            // The node hashed the upload and found another address.
+            422 => Exit::Integrity,
+            400 | 405 | 500 => Exit::Failed,
+            _ => Exit::Refused,
+        },
+        Error::Integrity(_) => Exit::Integrity,
+        Error::InvalidUrl { .. }
+        | Error::InvalidContentType(_)
+        | Error::RangeUnsatisfiable { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn hint(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::Problem(problem) => return problem_hint(problem),
+        Error::Integrity(Integrity::Upload { .. }) => {
+            "the bytes changed on their way; put them again"
+        }
+        Error::Integrity(_) => {
+            "nothing that failed verification was kept; putting the object again heals a node's copy"
+        }
+        Error::Transport(TransportError::Connect(_)) => {
+            "is the node running? Its URL comes from --url or MICRO_URL"
+        }
+        Error::InvalidUrl { .. } => "set --url or MICRO_URL, for example http://127.0.0.1:8080",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn problem_hint(problem: &Problem) -> Option<String> {
+    let hint = match problem.status {
+        401 => "set MICRO_TOKEN to a token of this node",
+        403 => "MICRO_TOKEN does not allow this; ask for a token that does",
+        404 => "the object was never put there, has expired, or was deleted",
+        409 => "remove the names that point at the object first",
+        413 => "the node's limits.max_object bounds the size of objects",
+        422 => "the file changed while it was being uploaded; put it again",
+        429 | 503 => match problem.retry_after {
+            Some(wait) => {
+                return Some(format!(
+                    "the node asks to wait {} s before trying again",
+                    wait.as_secs()
+                ));
+            }
+            None => "the node is busy; try again later",
+        },
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(status: u16) -> Error {
+        Error::Problem(Box::new(Problem {
+            status,
+            code: None,
+            detail: None,
+            retryable: false,
+            corr_id: Some("id-1".into()),
+            retry_after: None,
+        }))
+    }
+
+    #[test]
+    fn every_kind_of_answer_has_its_exit_code() {
+        for (status, expected) in [
+            (400, Exit::Failed),
+            (401, Exit::Refused),
+            (403, Exit::Refused),
+            (404, Exit::NotFound),
+            (408, Exit::Refused),
+            (409, Exit::Refused),
+            (413, Exit::Refused),
+            (415, Exit::Refused),
+            (422, Exit::Integrity),
+            (429, Exit::Refused),
+            (500, Exit::Failed),
+            (503, Exit::Refused),
+            (504, Exit::Refused),
+        ] {
+            assert_eq!(Failure::from(problem(status)).exit, expected, "{status}");
+        }
+        let stored = Error::from(Integrity::Stored { detail: None });
+        assert_eq!(Failure::from(stored).exit, Exit::Integrity);
+        assert_eq!(
+            Failure::from(Error::from(TransportError::Truncated)).exit,
+            Exit::Failed
+        );
+        assert_eq!(
+            Failure::from(Error::RangeUnsatisfiable { size: 1 }).exit,
+            Exit::Usage
+        );
+    }
+
+    #[test]
+    fn the_subject_leads_and_the_correlation_id_can_be_quoted() {
+        let failure = Failure::from(problem(401))
+            .about("file")
+            .or_hint("not this one");
+        assert_eq!(
+            failure.what,
+            "file: the node answered 401 Unauthorized (corr_id id-1)"
+        );
+        assert!(
+            failure
+                .hint
+                .is_some_and(|hint| hint.contains("MICRO_TOKEN"))
+        );
+    }
+}
