@@ -60,7 +60,7 @@ impl DrainSignal {
     pub async fn started(&self) {
         let mut receiver = self.receiver.clone();
         if receiver.wait_for(|started| *started).await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 }

@@ -48,7 +48,7 @@ fn without_descriptors_idle_connections_give_way_and_newcomers_are_served() {
     setrlimit(Resource::Nofile, limit).unwrap();
 
     let slots = ConnectionSlots::new(1024);
-    let (started, address) = std::sync::mpsc::channel();
+    let (started, address) = std::sync::mpsc::sync_channel(1);
     let server_slots = slots.clone();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -106,18 +106,23 @@ fn without_descriptors_idle_connections_give_way_and_newcomers_are_served() {
     });
     let address = address.recv().unwrap();
 
-    // Each connection takes a descriptor here and one in the server, until none is left.
+    // Each connection takes a descriptor here and one in the server, until the server has none
+    // for the newest and an idle connection leaves.
     let mut clients = Vec::new();
-    while let Ok(client) = TcpStream::connect(address) {
-        clients.push(client);
-        assert!(clients.len() < DESCRIPTORS as usize);
+    while slots.open() == clients.len() {
+        clients.push(TcpStream::connect(address).unwrap());
+        (0..300)
+            .take_while(|_| slots.open() != clients.len())
+            .for_each(|_| std::thread::sleep(Duration::from_millis(1)));
     }
-    assert!(
-        slots.open() < clients.len(),
-        "some are accepted only once others give way"
-    );
-    let newest = clients.last().unwrap();
-    is_served(newest);
-    clients.clear();
+    assert!(clients.len() > DESCRIPTORS as usize / 4);
+    is_served(clients.last().unwrap());
+    let mut longest_idle = &clients[0];
+    longest_idle
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    assert_eq!(longest_idle.read(&mut [0]).unwrap(), 0);
+
+    drop(clients);
     is_served(&TcpStream::connect(address).unwrap());
 }
