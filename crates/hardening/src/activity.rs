@@ -46,8 +46,8 @@ pub(crate) struct Activity {
     pub(crate) head_cut: AtomicBool,
     /// HTTP/2: a frame that is not part of a head has been read in part.
     pub(crate) frame_open: AtomicBool,
-    /// HTTP/1: the last response has been flushed, so whatever is written next without a call
-    /// is the HTTP implementation's own answer to a request that it could not parse.
+    /// The last HTTP/1 response has been flushed, so whatever is written next without a call is
+    /// the HTTP implementation's own answer to a request that it could not parse.
     pub(crate) flushed: AtomicBool,
     /// The peer has closed its side.
     pub(crate) ended: AtomicBool,
@@ -86,7 +86,6 @@ impl Activity {
         self.calls.fetch_add(1, Relaxed);
         self.has_body.store(has_body, Relaxed);
         self.head_open.store(false, Relaxed);
-        self.flushed.store(false, Relaxed);
         InProgress {
             activity: Arc::clone(self),
         }
@@ -123,9 +122,9 @@ impl Activity {
         self.in_progress() || self.outstanding() > 0
     }
 
-    /// No request is in progress and no response on its way.
+    /// No request is in progress and no part of a response left to write.
     pub(crate) fn rests(&self) -> bool {
-        !self.busy() && !self.write_blocked.load(Relaxed)
+        !self.busy() && self.flushed.load(Relaxed)
     }
 
     pub(crate) fn phase(&self) -> Phase {

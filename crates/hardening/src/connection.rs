@@ -160,6 +160,7 @@ pub async fn serve<I, S, B>(
         drain_started: pin!(drain.started()),
         waker: None,
         stall_check: None,
+        idle_after: 0,
         reported: (0, 0),
         slot: &slot,
         drain: &drain,
@@ -361,6 +362,9 @@ struct Supervision<'a> {
     drain_started: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
     /// The waker that `slot` and `drain_started` know.
     waker: Option<Waker>,
+    /// The number of calls after which the slot was last marked as idle: every call marks it as
+    /// busy.
+    idle_after: u64,
     /// Bytes read and written that the context's totals include.
     reported: (u64, u64),
     slot: &'a Slot,
@@ -419,14 +423,13 @@ impl Supervision<'_> {
 
     fn observe(&mut self) {
         let activity = self.activity;
+        let calls = activity.calls();
         let written = activity.written.load(Relaxed);
-        let rests_since =
-            self.watchdog
-                .observe(activity.phase(), activity.calls(), written, Instant::now);
-        if let Some(since) = rests_since
-            && activity.rests()
-        {
-            self.slot.idle(since);
+        self.watchdog
+            .observe(activity.phase(), calls, written, Instant::now);
+        if self.idle_after != calls && activity.rests() {
+            self.idle_after = calls;
+            self.slot.idle(self.watchdog.idle_since());
         }
         if self.stall_check.is_none() && activity.outstanding() > 0 {
             self.stall_check = Some(Instant::now() + self.stall_check_interval());

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -47,6 +48,9 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_progress = self.activity.begin(!request.body().is_end_stream());
         let stream = self.spawner.as_ref().map(Spawner::begin_stream);
+        if stream.is_none() {
+            self.activity.flushed.store(false, Relaxed);
+        }
         WatchedFuture {
             inner: self.service.call(request),
             exchange: Some((in_progress, stream)),

@@ -38,7 +38,7 @@ pub(crate) struct Watchdog {
     calls: u64,
     /// When the head in progress began.
     head_since: Instant,
-    /// When the last request ended. Frames that ask for nothing do not move it.
+    /// When work was seen last. Frames that ask for nothing do not move it.
     idle_since: Instant,
     write: Progress,
 }
@@ -57,21 +57,20 @@ impl Watchdog {
     }
 
     /// What the connection does now: its phase, the requests called so far and the bytes written
-    /// so far. Returns since when it has been idle when it has just become so.
+    /// so far.
     pub(crate) fn observe(
         &mut self,
         phase: Phase,
         calls: u64,
         written: u64,
         clock: impl FnOnce() -> Instant,
-    ) -> Option<Instant> {
+    ) {
         let unchanged = phase == self.phase && calls == self.calls;
         if unchanged && phase != Phase::Blocked {
-            return None;
+            return;
         }
         let now = clock();
         let worked = calls != self.calls || matches!(self.phase, Phase::Busy | Phase::Blocked);
-        let rests = matches!(phase, Phase::Head | Phase::Idle);
         match phase {
             Phase::Blocked => self.write.wait(now, written),
             Phase::Busy => self.write.pause(now, written),
@@ -80,12 +79,16 @@ impl Watchdog {
         if phase == Phase::Head {
             self.head_since = now;
         }
-        if rests && worked {
+        if worked {
             self.idle_since = now;
         }
         self.phase = phase;
         self.calls = calls;
-        (rests && worked).then_some(now)
+    }
+
+    /// Since when nothing has been worked on, if nothing is.
+    pub(crate) fn idle_since(&self) -> Instant {
+        self.idle_since
     }
 
     /// When to look again.
@@ -132,8 +135,7 @@ mod tests {
         let start = Instant::now();
         let mut watchdog = watchdog(start);
         for _ in 0..4 {
-            let idle = watchdog.observe(Phase::Head, 0, 0, || unreachable!("nothing changed"));
-            assert_eq!(idle, None);
+            watchdog.observe(Phase::Head, 0, 0, || unreachable!("nothing changed"));
         }
         assert_eq!(watchdog.expired(start + 4 * SECOND), None);
         assert_eq!(watchdog.expired(start + 5 * SECOND), Some(Expiry::Head));
@@ -144,16 +146,16 @@ mod tests {
         let start = Instant::now();
         let mut watchdog = watchdog(start);
         let ended = start + SECOND;
-        assert_eq!(watchdog.observe(Phase::Idle, 1, 0, || ended), Some(ended));
+        watchdog.observe(Phase::Idle, 1, 0, || ended);
         assert_eq!(watchdog.deadline(), Some(ended + 60 * SECOND));
 
         let byte = start + 30 * SECOND;
-        assert_eq!(watchdog.observe(Phase::Head, 1, 0, || byte), None);
+        watchdog.observe(Phase::Head, 1, 0, || byte);
         assert_eq!(watchdog.expired(byte + 5 * SECOND), Some(Expiry::Head));
 
         // A frame that asked for nothing: the idle time goes on where it was.
         let later = start + 31 * SECOND;
-        assert_eq!(watchdog.observe(Phase::Idle, 1, 0, || later), None);
+        watchdog.observe(Phase::Idle, 1, 0, || later);
         assert_eq!(watchdog.expired(ended + 60 * SECOND), Some(Expiry::Idle));
     }
 
@@ -170,10 +172,7 @@ mod tests {
         assert_eq!(watchdog.deadline(), Some(start + 8 * SECOND));
 
         let ended = start + 4 * SECOND;
-        assert_eq!(
-            watchdog.observe(Phase::Idle, 1, 200_000, || ended),
-            Some(ended)
-        );
+        watchdog.observe(Phase::Idle, 1, 200_000, || ended);
         // The next response starts with a clean slate.
         watchdog.observe(Phase::Blocked, 2, 200_000, || start + 9 * SECOND);
         assert_eq!(watchdog.deadline(), Some(start + 14 * SECOND));
@@ -185,7 +184,7 @@ mod tests {
         let mut watchdog = watchdog(start);
         for served in 1..4 {
             let now = start + SECOND * u32::try_from(served).expect("small");
-            assert_eq!(watchdog.observe(Phase::Idle, served, 0, || now), Some(now));
+            watchdog.observe(Phase::Idle, served, 0, || now);
             assert_eq!(watchdog.deadline(), Some(now + 60 * SECOND));
         }
     }
