@@ -233,3 +233,6 @@ fn time_for(bytes: u64, rate: u64) -> Duration {
 fn too_large() -> Refusal {
     Refusal::new(Reason::BodyTooLarge, "the request body is over its cap")
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,25 +46,27 @@ impl<F: Future> Future for Deadline<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let limit = *this.limit;
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
+        // While the peer is waited for, the time at which the handler is late may still come nearer,
+        // but not nearer than a full limit from now. So the timer need not move with every piece of
+        // the body: it looks again when it fires.
+        let look_at = |watch: &BodyWatch, now: Instant| watch.counts_from().min(now) + limit;
         if this.sleep.is_none() {
             this.sleep
-                .set(Some(sleep_until(this.watch.counts_from() + *this.limit)));
+                .set(Some(sleep_until(look_at(this.watch, Instant::now()))));
         }
         loop {
             let mut sleep = this.sleep.as_mut().as_pin_mut().expect("armed above");
             ready!(sleep.as_mut().poll(cx));
-            // The timer is not moved with every piece of the body: it looks again when it fires.
-            let due = this.watch.counts_from() + *this.limit;
-            if due <= Instant::now() {
-                return Poll::Ready(Err(Refusal::new(
-                    Reason::Deadline,
-                    "the request took too long to handle",
-                )));
+            let now = Instant::now();
+            if this.watch.counts_from() + limit <= now {
+                let refusal = Refusal::new(Reason::Deadline, "the request took too long to handle");
+                return Poll::Ready(Err(refusal));
             }
-            sleep.reset(due);
+            sleep.reset(look_at(this.watch, now));
         }
     }
 }

@@ -33,6 +33,17 @@ impl<B, G> HeldBody<B, G> {
             guard: Some(guard),
         }
     }
+
+    /// A body of the same type that holds nothing, for an answer that took no guard.
+    pub fn unguarded(body: B) -> Self {
+        Self { body, guard: None }
+    }
+}
+
+impl<B: From<&'static str>, G> From<&'static str> for HeldBody<B, G> {
+    fn from(text: &'static str) -> Self {
+        Self::unguarded(B::from(text))
+    }
 }
 
 impl<B, G> Body for HeldBody<B, G>

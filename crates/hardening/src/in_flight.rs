@@ -55,7 +55,15 @@ impl InFlight {
 
     /// Takes a permit, or refuses at once with [`Reason::Overloaded`].
     pub fn acquire(&self) -> Result<Permit, Refusal> {
-        let cap = self.cap();
+        self.acquire_within(usize::MAX)
+    }
+
+    /// Takes a permit only while fewer than `share` are held, or refuses like [`acquire`]: for a
+    /// kind of work that must leave room for another under the same cap.
+    ///
+    /// [`acquire`]: Self::acquire
+    pub fn acquire_within(&self, share: usize) -> Result<Permit, Refusal> {
+        let cap = self.cap().min(share);
         // Relaxed: the count guards no other memory.
         self.shared
             .in_use
@@ -107,6 +115,17 @@ mod tests {
         drop((second, third));
         assert_eq!(in_flight.in_use(), 0);
         assert!(InFlight::new(0).acquire().is_err());
+    }
+
+    #[test]
+    fn a_share_leaves_room_for_others() {
+        let in_flight = InFlight::new(3);
+        let first = in_flight.acquire_within(2).unwrap();
+        let second = in_flight.acquire_within(2).unwrap();
+        assert!(in_flight.acquire_within(2).is_err());
+        let third = in_flight.acquire().unwrap();
+        assert!(in_flight.acquire_within(9).is_err(), "the cap still binds");
+        drop((first, second, third));
     }
 
     #[test]

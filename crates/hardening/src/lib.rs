@@ -5,12 +5,14 @@ mod activity;
 mod body;
 mod connection;
 mod deadline;
+mod decompress;
 mod drain;
 mod exchange;
 mod flood;
 mod head;
 mod held;
 mod in_flight;
+pub mod layers;
 mod progress;
 mod rate;
 mod refusal;
@@ -22,8 +24,11 @@ mod watchdog;
 
 pub use accept::accept;
 pub use body::{BodyPolicy, GuardedBody};
-pub use connection::{ConnectionContext, ConnectionLimits, plain_bad_request, plain_refusal, serve};
+pub use connection::{
+    ConnectionContext, ConnectionLimits, plain_bad_request, plain_refusal, serve,
+};
 pub use deadline::Deadline;
+pub use decompress::{Coding, DecodedBody, DecompressLimits, PIECE_BYTES, request_coding};
 pub use drain::{Drain, DrainSignal};
 pub use head::{HeadLimits, check_head};
 pub use held::HeldBody;
