@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{ClientOptions, Error, retry::Attempts, transport::Transport};
+use crate::retry::Attempts;
+use crate::transport::Transport;
+use crate::{ClientOptions, Error};
 
 /// A client of one node. Cheap to clone; clones share their connections.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) transport: Transport,
 }

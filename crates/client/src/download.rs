@@ -1,20 +1,18 @@
 //! Downloads: spans fetched over several connections, given out in order or as they come.
 
-use std::{
-    ops::Range,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
-use micronode_protocol::{Address, manifest::VerifiedManifest};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use micronode_protocol::Address;
+use micronode_protocol::manifest::VerifiedManifest;
 
-use crate::{
-    ByteRange, Client, Error,
-    span::{SpanReader, spans},
-};
+use crate::span::{SpanReader, spans};
+use crate::{ByteRange, Client, Error};
 
 /// Verified bytes and where they belong.
 #[derive(Clone, Debug, PartialEq, Eq)]

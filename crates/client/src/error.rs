@@ -1,8 +1,11 @@
 //! What can go wrong, sorted by what the caller can do about it.
 
-use std::{error::Error as StdError, fmt, io, time::Duration};
+use std::error::Error as StdError;
+use std::time::Duration;
+use std::{fmt, io};
 
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 use micronode_protocol::{Address, ErrorCode};
 use serde::Deserialize;
 

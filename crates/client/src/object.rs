@@ -5,13 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Method, header};
-use micronode_protocol::{
-    Address,
-    limits::HAS_ADDRESSES,
-    manifest::{Manifest, VerifiedManifest},
-};
+use micronode_protocol::Address;
+use micronode_protocol::limits::HAS_ADDRESSES;
+use micronode_protocol::manifest::{Manifest, VerifiedManifest};
 
-use crate::{Client, Error, Integrity, transport::Answer};
+use crate::transport::Answer;
+use crate::{Client, Error, Integrity};
 
 /// Largest object that can be read, 128 GiB; bounds the manifest held in memory (64 MiB).
 const OBJECT_BYTES: u64 = 128 << 30;

@@ -1,6 +1,8 @@
 //! What a client is set up with.
 
-use std::{fmt, num::NonZeroUsize, time::Duration};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use http::HeaderValue;
 

@@ -4,31 +4,26 @@
 //! repeating it is harmless. A stream of unknown length is sent as it comes and cross-checked
 //! against the address that the node answers.
 
-use std::{future, io, path::Path, pin::pin, sync::Arc, time::Duration};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{future, io};
 
 use blake3::Hasher;
 use bytes::{Bytes, BytesMut};
-use futures_util::{
-    TryStreamExt,
-    future::{Either, select},
-    stream,
-};
+use futures_util::future::{Either, select};
+use futures_util::{TryStreamExt, stream};
 use http::{HeaderValue, Method, StatusCode, header};
-use micronode_protocol::{
-    Address,
-    limits::{GROUP_BYTES, ONE_SHOT_BYTES},
-};
+use micronode_protocol::Address;
+use micronode_protocol::limits::{GROUP_BYTES, ONE_SHOT_BYTES};
 use serde::Deserialize;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    sync::mpsc,
-};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
 
-use crate::{
-    Client, Error, Integrity, ObjectInfo,
-    source::{PIECE_BYTES, Source},
-    transport::{Answer, Outgoing},
-};
+use crate::source::{PIECE_BYTES, Source};
+use crate::transport::{Answer, Outgoing};
+use crate::{Client, Error, Integrity, ObjectInfo};
 
 /// Objects up to this size are sent without asking first: asking would cost as much.
 const UNASKED_BYTES: u64 = GROUP_BYTES as u64;

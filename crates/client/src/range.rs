@@ -1,6 +1,8 @@
 //! Byte ranges as people and HTTP write them: `A-B` (both included), `A-` and `-N` (the last N).
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
 
 /// Part of an object whose size is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

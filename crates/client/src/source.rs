@@ -1,11 +1,14 @@
 //! Bytes to upload that can be read as often as it takes: held in memory, or in a file.
 
-use std::{fs, io, path::PathBuf};
+use std::path::PathBuf;
+use std::{fs, io};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
 use micronode_protocol::Address;
-use tokio::{io::AsyncReadExt, task::spawn_blocking};
+use tokio::io::AsyncReadExt;
+use tokio::task::spawn_blocking;
 
 /// Bytes read and sent at once. A few times the unit that a node works in, because reading a file
 /// costs a change of thread.

@@ -1,20 +1,17 @@
 //! One span of a download: a request for whole groups, verified as they arrive.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
-use micronode_protocol::{
-    group::{GroupSlices, group_len},
-    limits::GROUP_BYTES,
-    manifest::VerifiedManifest,
-};
+use micronode_protocol::group::{GroupSlices, group_len};
+use micronode_protocol::limits::GROUP_BYTES;
+use micronode_protocol::manifest::VerifiedManifest;
 
-use crate::{
-    Error, Integrity, Piece, TransportError,
-    retry::Attempts,
-    transport::{AnswerBody, Transport},
-};
+use crate::retry::Attempts;
+use crate::transport::{AnswerBody, Transport};
+use crate::{Error, Integrity, Piece, TransportError};
 
 /// Most bytes asked for in one request. A download has a few spans under way at once.
 pub const SPAN_BYTES: u64 = 4 * 1024 * 1024;

@@ -3,27 +3,23 @@
 //! Sends one request, waits no longer than allowed, and gives back a successful [`Answer`] or an
 //! error that says what happened. Retrying, addresses and verification are for its callers.
 
-use std::{
-    error::Error as StdError,
-    io,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::error::Error as StdError;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use crate::{ClientOptions, Error, TransportError, error};
@@ -38,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(30);
 type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Connections to one node.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Transport {
     http: legacy::Client<HttpConnector, RequestBody>,
     /// `http://host:port`, without a path.

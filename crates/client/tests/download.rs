@@ -3,7 +3,8 @@
 
 mod fake;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fake::{Node, Reply, answer, manifest_of, problem};
 use futures_util::TryStreamExt;
@@ -11,7 +12,8 @@ use micronode_client::{
     ByteRange, Client, ClientOptions, Error, Integrity, RetryPolicy, SPAN_BYTES, Timeouts,
     TransportError,
 };
-use micronode_protocol::{Address, limits::GROUP_BYTES};
+use micronode_protocol::Address;
+use micronode_protocol::limits::GROUP_BYTES;
 
 const SPAN: usize = SPAN_BYTES as usize;
 

@@ -3,27 +3,21 @@
 
 mod fake;
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fake::{Node, Reply, answer, problem, receipt};
 use micronode_client::{
     Client, ClientOptions, Error, Integrity, PutOptions, RetryPolicy, Token, TransportError,
 };
-use micronode_protocol::{
-    Address,
-    limits::{GROUP_BYTES, HAS_ADDRESSES, ONE_SHOT_BYTES},
-};
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpListener,
-    time::Instant,
-};
+use micronode_protocol::Address;
+use micronode_protocol::limits::{GROUP_BYTES, HAS_ADDRESSES, ONE_SHOT_BYTES};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 const PLAIN: PutOptions = PutOptions {
     expires_in: None,
@@ -540,6 +534,7 @@ async fn the_token_goes_with_every_request() {
         ..ClientOptions::default()
     };
     let client = Client::with_options(&node.url, options).unwrap();
+    assert!(!format!("{client:?}").contains("abc"));
     let stored = client.put_bytes("x".into(), &PLAIN).await.unwrap();
     client
         .get(&stored.address)
@@ -559,6 +554,24 @@ async fn the_token_goes_with_every_request() {
             .iter()
             .all(|request| request.header("authorization") == Some("Bearer abc"))
     );
+}
+
+/// A caller may run any operation as a task of its own.
+#[tokio::test]
+async fn operations_can_be_spawned() {
+    fn assert_send<T: Send + 'static>(_: T) {}
+    let node = Node::honest().await;
+    let (client, address) = (client(&node), Address::of(b"x"));
+    assert_send(client.clone());
+    assert_send(async move {
+        client.put_bytes(Bytes::new(), &PLAIN).await?;
+        client.put_reader(tokio::io::empty(), &PLAIN).await?;
+        client.put_file("file".as_ref(), &PLAIN).await?;
+        client.get(&address).await?.bytes(0).await?;
+        client.has(&[address]).await?;
+        client.head(&address).await?;
+        client.delete(&address).await
+    });
 }
 
 #[tokio::test]

@@ -4,17 +4,14 @@
 // Compiled into several test programs, none of which uses all of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use micronode_protocol::{Address, ObjectHasher, limits::GROUP_BYTES};
+use micronode_protocol::limits::GROUP_BYTES;
+use micronode_protocol::{Address, ObjectHasher};
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 /// A request as it was received; header names are lowercase.
 #[derive(Clone, Debug)]
