@@ -1,9 +1,7 @@
 //! How a verb fails: what was wrong, what to do about it, and the exit code that a script sees.
 
-use std::{
-    env, fmt,
-    io::{self, IsTerminal, Write},
-};
+use std::io::{self, IsTerminal, Write};
+use std::{env, fmt};
 
 use micronode_client::{Error, Integrity, Problem, TransportError};
 

@@ -4,19 +4,15 @@
 #[path = "../../client/tests/fake/mod.rs"]
 mod fake;
 
-use std::{
-    fs,
-    io::{Read, Write},
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use fake::{Node, Reply, answer, problem};
-use micronode_protocol::{
-    Address,
-    limits::{GROUP_BYTES, ONE_SHOT_BYTES},
-};
+use micronode_protocol::Address;
+use micronode_protocol::limits::{GROUP_BYTES, ONE_SHOT_BYTES};
 use serde_json::{Value, json};
 
 fn object(size: usize) -> Vec<u8> {
@@ -190,6 +186,7 @@ async fn get_writes_the_object_or_a_range_of_it() {
         output
     };
     assert!(get(&[]).await.stdout == bytes);
+    assert!(get(&["-o", "-"]).await.stdout == bytes);
     assert_eq!(get(&["--range", "1-2"]).await.stdout, bytes[1..=2]);
     assert_eq!(
         get(&["--range", "-3"]).await.stdout,
@@ -388,6 +385,7 @@ async fn wrong_usage_is_exit_code_2_and_asks_no_node() {
         &["get", &address, "--range", "2-1"],
         &["get", &address, "--resume"],
         &["get", &address, "--json"],
+        &["get", &address, "--resume", "-o", "-"],
         &["put"],
         &["put", "-", "-"],
         &["put", "-", "--expires-in", "10"],

@@ -4,10 +4,8 @@ use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
 use super::Cli;
-use crate::{
-    failure::{Exit, Failure},
-    output,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
 
 /// Print the completion script of a shell
 #[derive(Args)]

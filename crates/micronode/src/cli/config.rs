@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use micronode_server::config::{self, ConfigError, Loaded, Sources};
 
-use crate::{
-    failure::{Exit, Failure},
-    output,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
 
 /// Print or check the configuration of a node
 #[derive(Args)]

@@ -4,12 +4,11 @@
 //! loses when it is complete. Anything that cannot be renamed to (stdout, a pipe, a device) gets
 //! the bytes in order. Either way only verified bytes are written.
 
-use std::{
-    fs,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::fs;
+use std::io::IsTerminal;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -18,12 +17,10 @@ use micronode_protocol::{Address, VerifiedManifest};
 use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::{
-    failure::{Exit, Failure},
-    output,
-    part_file::PartFile,
-    progress::Progress,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
+use crate::part_file::PartFile;
+use crate::progress::Progress;
 
 /// Read an object, verifying every byte
 ///
@@ -38,22 +35,26 @@ pub(super) struct Get {
     /// The object to read
     #[arg(value_name = "ADDR")]
     address: Address,
-    /// Write to this file instead of stdout
+    /// Write to this file instead of stdout (`-`)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Read only these bytes: A-B (both included), A- or -N (the last N)
     #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
     range: Option<ByteRange>,
     /// Keep what FILE.part already holds and verifies
-    #[arg(long, requires = "output")]
+    #[arg(long)]
     resume: bool,
 }
 
 impl Get {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
-        if as_json && self.output.is_none() {
+        let file = self
+            .output
+            .as_deref()
+            .filter(|file| *file != Path::new("-"));
+        if file.is_none() && (as_json || self.resume) {
             return Err(Failure::usage(
-                "--json needs -o FILE: stdout holds the object itself",
+                "--json and --resume need -o FILE: stdout holds the object itself",
             ));
         }
         let manifest = client
@@ -67,12 +68,13 @@ impl Get {
                 .ok_or_else(|| self.failure(Error::RangeUnsatisfiable { size }))?,
             None => 0..size,
         };
-        match &self.output {
+        match file {
             None => {
                 // On one terminal, a bar would end up in the middle of the data.
-                let progress = match std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-                    true => Progress::hidden(),
-                    false => self.progress(&range),
+                let progress = if std::io::stdout().is_terminal() {
+                    Progress::hidden()
+                } else {
+                    self.progress(&range)
                 };
                 self.copy(client, manifest, range, tokio::io::stdout(), &progress)
                     .await?;

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 
 use super::Cli;
-use crate::{
-    failure::{Exit, Failure},
-    output,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
 
 /// Print the manual page, or write the pages of all verbs
 #[derive(Args)]

@@ -1,22 +1,18 @@
 //! `micronode put`: store files.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use micronode_client::{Client, PutOptions, Stored};
 use micronode_server::config::duration;
 use serde_json::json;
 
-use crate::{
-    failure::{Exit, Failure},
-    output,
-    progress::Progress,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
+use crate::progress::Progress;
 
 /// Store files and print their addresses
 ///

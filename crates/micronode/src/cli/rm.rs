@@ -5,10 +5,8 @@ use micronode_client::Client;
 use micronode_protocol::Address;
 use serde_json::json;
 
-use crate::{
-    failure::{Exit, Failure},
-    output,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
 
 /// Delete objects and wipe their bytes
 #[derive(Args)]

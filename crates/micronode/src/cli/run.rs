@@ -1,19 +1,15 @@
 //! `micronode run`: the node itself.
 
-use std::{
-    io::{self, IsTerminal},
-    process,
-};
+use std::io::{self, IsTerminal};
+use std::process;
 
 use clap::Args;
 use micronode_server::{Bound, RunError, Start};
 use serde_json::json;
 
 use super::config::ConfigArgs;
-use crate::{
-    failure::{Exit, Failure},
-    output,
-};
+use crate::failure::{Exit, Failure};
+use crate::output;
 
 /// Run a node
 ///
