@@ -40,6 +40,8 @@ pub struct Config {
     pub dev: bool,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
+    /// Keep each worker thread on a core of its own.
+    pub pin_workers: bool,
     /// Caps on what peers may make the node do.
     pub limits: Limits,
     /// The memory budget.
@@ -187,6 +189,7 @@ impl Default for Config {
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             dev: false,
             workers: 0,
+            pin_workers: false,
             limits: Limits {
                 rps: limits::RATE_PER_SECOND,
                 in_flight: limits::IN_FLIGHT,

@@ -121,11 +121,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
 
     let node = Arc::new(Node::new(&loaded));
     let (data_drain, admin_drain) = (Drain::new(), Drain::new());
-    let workers = Arc::new(start_workers(
-        &node,
-        worker_count(&loaded.config),
-        &data_drain,
-    )?);
+    let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
 
     let data = accept_data(&node, &listeners.data, &workers)?;
     let admin = accept_admin(&node, &listeners.admin, &admin_drain)?;
@@ -190,21 +186,30 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-fn start_workers(node: &Arc<Node>, count: usize, drain: &Drain) -> io::Result<Workers<Connection>> {
+fn start_workers(
+    node: &Arc<Node>,
+    config: &Config,
+    drain: &Drain,
+) -> io::Result<Workers<Connection>> {
     let (node, signal) = (Arc::clone(node), drain.signal());
-    Workers::start(count, move |(stream, slot): Connection| {
-        let (node, signal) = (Arc::clone(&node), signal.clone());
-        async move {
-            // Only a closed runtime refuses a socket.
-            let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
-                return;
-            };
-            let context = Arc::clone(&node.data_plane);
-            let service =
-                hyper::service::service_fn(move |request| guard::serve(Arc::clone(&node), request));
-            serve(stream, slot, context, service, signal).await;
-        }
-    })
+    Workers::start(
+        worker_count(config),
+        config.pin_workers,
+        move |(stream, slot): Connection| {
+            let (node, signal) = (Arc::clone(&node), signal.clone());
+            async move {
+                // Only a closed runtime refuses a socket.
+                let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
+                    return;
+                };
+                let context = Arc::clone(&node.data_plane);
+                let service = hyper::service::service_fn(move |request| {
+                    guard::serve(Arc::clone(&node), request)
+                });
+                serve(stream, slot, context, service, signal).await;
+            }
+        },
+    )
 }
 
 /// A supervised accept loop: every life of the task accepts on a duplicate of the same socket.

@@ -6,6 +6,7 @@
 
 use crate::clock;
 use micronode_protocol::limits::WORKER_BACKLOG;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -33,14 +34,19 @@ struct Worker<T> {
 
 impl<T: Send + 'static> Workers<T> {
     /// Starts `count` threads, each of which turns what it is handed into a future with `run`.
+    ///
+    /// Requests are hashed on the thread that serves them, so these threads are also the hash
+    /// lanes: with `pin`, each stays on a core of its own.
     pub(crate) fn start<F>(
         count: usize,
+        pin: bool,
         run: impl Fn(T) -> F + Clone + Send + 'static,
     ) -> io::Result<Self>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let delay_ms = Arc::new(AtomicU64::new(0));
+        let cores = if pin { own_cores()? } else { Vec::new() };
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
             // The runtime is built here, so that its failure is a start-up error.
@@ -55,9 +61,13 @@ impl<T: Send + 'static> Workers<T> {
                 Arc::clone(&delay_ms),
                 run.clone(),
             );
+            let core = (!cores.is_empty()).then(|| cores[index % cores.len()]);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || runtime.block_on(body))?;
+                .spawn(move || {
+                    stay_on(core);
+                    runtime.block_on(body);
+                })?;
             workers.push(Worker {
                 tasks,
                 load,
@@ -114,6 +124,25 @@ impl<T: Send + 'static> Workers<T> {
     }
 }
 
+/// The cores that this process may run on.
+fn own_cores() -> io::Result<Vec<usize>> {
+    let allowed = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .collect())
+}
+
+/// Keeps the calling thread on one core. A system that refuses leaves it free to move, which
+/// costs speed and nothing else.
+fn stay_on(core: Option<usize>) {
+    let Some(core) = core else { return };
+    let mut only = CpuSet::new();
+    only.set(core);
+    if let Err(error) = sched_setaffinity(None, &only) {
+        tracing::warn!(core, %error, "cannot keep a worker on its core");
+    }
+}
+
 /// A worker's life: takes what it is handed until the channel closes. Dropping the runtime after
 /// that ends the tasks that are left.
 async fn work<T, F>(
@@ -158,8 +187,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pinned_workers_stay_on_one_core_each() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let workers = Workers::start(2, true, move |()| {
+            let tell = tell.clone();
+            async move { tell.send(own_cores()).expect("the test listens") }
+        })
+        .expect("threads");
+        for _ in 0..2 {
+            workers.hand_over(()).expect("room in the backlog");
+            let cores = told.recv().expect("a worker answers").expect("an affinity");
+            assert_eq!(cores.len(), 1);
+        }
+        workers.stop();
+    }
+
+    #[test]
     fn tasks_spread_and_a_panic_ends_only_itself() {
-        let workers = Workers::start(2, |fail: bool| async move {
+        let workers = Workers::start(2, false, |fail: bool| async move {
             tokio::time::sleep(Duration::from_millis(50)).await;
             assert!(!fail, "asked to fail");
         })

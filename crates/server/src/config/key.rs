@@ -225,6 +225,11 @@ pub static KEYS: &[Key] = &[
     )
     .flag("--workers"),
     Key::any(
+        "pin_workers",
+        Field::Flag(place!(pin_workers)),
+        "Keep each worker on a core of its own; worth it on a machine that does nothing else.",
+    ),
+    Key::any(
         "limits.rps",
         Field::Count(place!(limits.rps), 0..=limits::RATE_MAX),
         "Requests per second; 0 lifts the limit.",

@@ -125,6 +125,7 @@ fn the_defaults_are_the_documented_ones() {
         ("admin", "127.0.0.1:9090"),
         ("dev", "false"),
         ("workers", "0"),
+        ("pin_workers", "false"),
         ("limits.rps", "500"),
         ("limits.in_flight", "512"),
         ("limits.connections", "1024"),
