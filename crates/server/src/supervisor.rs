@@ -100,7 +100,7 @@ mod tests {
         let count = Arc::clone(&lives);
         let task = supervisor.spawn("test", move || {
             let life = count.fetch_add(1, Relaxed);
-            async move { assert!(life % 2 == 0, "every other life panics") }
+            async move { assert!(life.is_multiple_of(2), "every other life panics") }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         let after_a_second = lives.load(Relaxed);

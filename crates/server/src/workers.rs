@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn pinned_workers_stay_on_one_core_each() {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(2);
         let workers = Workers::start(2, true, move |()| {
             let tell = tell.clone();
             async move { tell.send(own_cores()).expect("the test listens") }

@@ -1,5 +1,6 @@
 //! `/metrics`: every metric of the node in OpenMetrics text. Names and labels are a contract.
 
+use super::histogram::Histogram;
 use super::{METHODS, Metrics, STATUSES};
 use crate::call::code_of;
 use crate::ingress::http::routes::Route;
@@ -77,6 +78,13 @@ impl Page<'_> {
         ConstCounter::new(value).encode(encoder)
     }
 
+    fn histogram(&mut self, name: &str, help: &str, value: &Histogram) -> fmt::Result {
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        value.encode(encoder)
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let encoder = self
             .0
@@ -136,10 +144,8 @@ fn requests(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
             .latency
             .iter()
             .zip(METHODS)
-            .filter_map(move |(latency, method)| {
-                (latency.count() > 0)
-                    .then(|| ([("route", route), ("method", method)], ByRef(latency)))
-            })
+            .filter(|(latency, _)| latency.count() > 0)
+            .map(move |(latency, method)| ([("route", route), ("method", method)], ByRef(latency)))
     });
     let help = "From the request head to the end of the response body";
     page.family(
@@ -185,17 +191,15 @@ fn refusals(page: &mut Page<'_>, node: &Node) -> fmt::Result {
 
 fn storage(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     let stats = node.store.stats();
-    page.family(
+    page.histogram(
         "storage_get_latency_seconds",
         "To the first verified piece",
-        MetricType::Histogram,
-        one(&node.metrics.storage_get),
+        &node.metrics.storage_get,
     )?;
-    page.family(
+    page.histogram(
         "storage_put_latency_seconds",
         "To the object being stored",
-        MetricType::Histogram,
-        one(&node.metrics.storage_put),
+        &node.metrics.storage_put,
     )?;
     page.counter(
         "chunks_read",
@@ -247,15 +251,6 @@ fn storage(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         MetricType::Gauge,
         used,
     )
-}
-
-fn one(
-    histogram: &super::Histogram,
-) -> [(
-    [(&'static str, &'static str); 0],
-    ByRef<'_, super::Histogram>,
-); 1] {
-    [([], ByRef(histogram))]
 }
 
 fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {

@@ -2,7 +2,7 @@
 //!
 //! The library's histogram takes a lock per observation, which every worker would share.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -63,12 +63,6 @@ impl EncodeMetric for Histogram {
 impl TypedMetric for Histogram {
     const TYPE: MetricType = MetricType::Histogram;
 }
-
-/// Keeps the bound on `EncodeLabelSet` visible where the encoder needs it.
-const _: fn() = || {
-    fn is_label_set<T: EncodeLabelSet>() {}
-    is_label_set::<NoLabelSet>();
-};
 
 #[cfg(test)]
 mod tests {

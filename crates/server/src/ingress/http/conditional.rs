@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, header};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the preconditions of a request ask for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Go on, and honour `Range` if there is one.
     Serve,
