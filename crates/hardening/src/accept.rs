@@ -137,3 +137,29 @@ impl TurnedAway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_newcomers_are_kept_open_than_the_cap() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("bound");
+        let mut turned_away = TurnedAway::default();
+        let mut clients = Vec::new();
+        for count in 1..=TURNED_AWAY + 1 {
+            clients.push(TcpStream::connect(address).await.expect("a connection"));
+            let (stream, _) = listener.accept().await.expect("a connection");
+            turned_away.refuse(stream, b"no");
+            assert_eq!(turned_away.sockets.len(), count.min(TURNED_AWAY));
+        }
+        let oldest = turned_away.sockets.front().expect("the cap is not zero");
+        let peer = oldest.1.peer_addr().expect("still open");
+        assert_eq!(
+            Ok(peer),
+            clients[1].local_addr().map_err(drop),
+            "the oldest has gone"
+        );
+    }
+}

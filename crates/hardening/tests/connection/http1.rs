@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use micronode_hardening::Reason;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{Client, LIMITS, Node, QUICK};
@@ -174,6 +174,7 @@ async fn a_head_at_its_bounds_passes_and_one_above_is_answered_431_in_our_words(
             answer.ends_with("the request head is too large\n"),
             "{answer}"
         );
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
         assert_eq!(node.counted(Reason::HeadTooLarge), count as u64 + 1);
     }
 }
@@ -194,6 +195,7 @@ async fn what_is_not_http_is_answered_400_in_our_words() {
             answer.ends_with("this is not an HTTP request\n"),
             "{answer}"
         );
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
         until_free(&node).await;
     }
 }
@@ -212,8 +214,10 @@ async fn a_client_that_writes_its_whole_body_before_it_reads_sees_the_refusal() 
     client.send(head).await;
     // Let the refusal be on its way before the body is.
     sleep(Duration::from_millis(50)).await;
-    client.send(vec![b'x'; length]).await;
-    sleep(Duration::from_millis(50)).await;
+    for part in vec![b'x'; length].chunks(length / 4) {
+        client.send(part).await;
+        sleep(Duration::from_millis(20)).await;
+    }
     let answer = client.rest().await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.ends_with("xxxxx"), "{answer}");
@@ -287,16 +291,7 @@ async fn a_peer_that_goes_away_takes_its_request_with_it() {
     client.get("/gate").await;
     let waiting = || node.state.waiting.load(std::sync::atomic::Ordering::SeqCst);
     crate::harness::until("the request waits", || waiting() == 1).await;
-    let mut nothing = [0; 1];
     drop(client);
     until_free(&node).await;
-    let mut other = node.connect(4096);
-    other.is_served().await;
-    assert!(
-        other
-            .io
-            .read(&mut nothing)
-            .await
-            .is_ok_and(|count| count == 0)
-    );
+    node.connect(4096).is_served().await;
 }

@@ -1,8 +1,10 @@
 //! Connections at the cap.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use micronode_hardening::Reason;
+use tokio::time::{sleep, timeout};
 
 use crate::harness::{Client, LIMITS, Node, until};
 
@@ -40,7 +42,8 @@ async fn an_idle_http2_connection_gives_way_with_a_goaway() {
     first.start_http2(65_535).await;
     first.is_served_http2(1).await;
     Client::connect(address).await.is_served().await;
-    let frames = first.rest_of_frames().await;
+    let frames = timeout(Duration::from_secs(10), first.rest_of_frames()).await;
+    let frames = frames.expect("it is closed long before its idle time is over");
     assert!(
         frames
             .iter()
@@ -50,7 +53,7 @@ async fn an_idle_http2_connection_gives_way_with_a_goaway() {
 }
 
 #[tokio::test]
-async fn when_all_are_busy_a_newcomer_is_told_503_even_if_it_speaks_late() {
+async fn when_all_are_busy_a_newcomer_is_told_503_however_slowly_it_speaks() {
     let node = Node::new(LIMITS, 2);
     let address = node.listen().await;
     let mut busy = Vec::new();
@@ -67,7 +70,9 @@ async fn when_all_are_busy_a_newcomer_is_told_503_even_if_it_speaks_late() {
             node.counted(Reason::Overloaded) == count
         })
         .await;
-        newcomer.get("/").await;
+        newcomer.send("GET / HTTP/1.1\r\n").await;
+        sleep(Duration::from_millis(5)).await;
+        newcomer.send("\r\n").await;
         let answer = newcomer.rest().await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.contains("\r\nRetry-After: 1\r\n"), "{answer}");
