@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -179,7 +179,7 @@ where
                     }
                 }
                 let sleep = this.sleep.as_pin_mut().expect("armed when the wait began");
-                std::task::ready!(sleep.poll(cx));
+                ready!(sleep.poll(cx));
                 let refusal = Refusal::new(Reason::BodyTimeout, "the request body came too slowly");
                 Some(Err(BodyError::Refused(this.watch.refuse(refusal))))
             }

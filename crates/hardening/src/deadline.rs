@@ -50,9 +50,9 @@ impl<F: Future> Future for Deadline<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // While the peer is waited for, the time at which the handler is late may still come nearer,
-        // but not nearer than a full limit from now. So the timer need not move with every piece of
-        // the body: it looks again when it fires.
+        // While the peer is waited for, a piece that arrives may bring the handler's deadline
+        // nearer, but not nearer than a full limit from now. So the timer need not move with every
+        // piece: it looks again when it fires.
         let look_at = |watch: &BodyWatch, now: Instant| watch.counts_from().min(now) + limit;
         if this.sleep.is_none() {
             this.sleep

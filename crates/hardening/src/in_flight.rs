@@ -58,10 +58,9 @@ impl InFlight {
         self.acquire_within(usize::MAX)
     }
 
-    /// Takes a permit only while fewer than `share` are held, or refuses like [`acquire`]: for a
-    /// kind of work that must leave room for another under the same cap.
-    ///
-    /// [`acquire`]: Self::acquire
+    /// Takes a permit only while fewer than `share` are held, or refuses like
+    /// [`acquire`](Self::acquire): for a kind of work that must leave room for another under the
+    /// same cap.
     pub fn acquire_within(&self, share: usize) -> Result<Permit, Refusal> {
         let cap = self.cap().min(share);
         // Relaxed: the count guards no other memory.

@@ -1,6 +1,6 @@
 //! The same bounds as Tower layers, for any axum or hyper service.
 //!
-//! Every layer's error is [`Refusal`], so the order of a stack, outermost first, is the order of
+//! Every layer's error is [`Refusal`](crate::Refusal), so the order of a stack, outermost first, is the order of
 //! refusal. [`RespondLayer`] stands outside of all and turns a refusal into an answer; a usual
 //! order below it is [`HeadLayer`], [`RateLayer`], [`InFlightLayer`], [`ShedLayer`],
 //! [`BodyLayer`], [`DecompressLayer`], [`DeadlineLayer`].

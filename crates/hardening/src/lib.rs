@@ -1,4 +1,30 @@
 //! Bounds on what a peer can make an HTTP service hold, wait for or compute.
+//!
+//! For any hyper or axum service that faces peers it does not trust. Every number is a constructor
+//! argument; the crate knows nothing of the service behind it.
+//!
+//! A request passes these bounds, from the outside in:
+//!
+//! | bound | primitive | layer |
+//! |---|---|---|
+//! | connections, whoever is idle gives way | [`accept`], [`ConnectionSlots`] | |
+//! | head in time, idle time, write progress, floods, drain | [`serve`], [`ConnectionLimits`] | |
+//! | head size | [`check_head`] | [`layers::HeadLayer`] |
+//! | requests per second | [`RateLimiter`] | [`layers::RateLayer`] |
+//! | requests in flight, to the last byte of the response | [`InFlight`], [`HeldBody`] | [`layers::InFlightLayer`] |
+//! | load shed on purpose | | [`layers::ShedLayer`] |
+//! | body size and pace | [`GuardedBody`] | [`layers::BodyLayer`] |
+//! | decompression | [`DecodedBody`] | [`layers::DecompressLayer`] |
+//! | handler time | [`Deadline`] | [`layers::DeadlineLayer`] |
+//!
+//! The primitives hold the rules and can be called in order on one page; the layers are thin and
+//! say the same as a Tower stack. Whatever is refused is a [`Refusal`]: a reason, a sentence and
+//! perhaps a time to come back, made without an allocation and counted in [`Counters`].
+//!
+//! Nothing here queues, and nothing retries: a service under attack answers cheaply and early.
+//! Not here either: authentication, TLS, routing and compression of responses.
+//!
+//! `examples/protect_axum.rs` puts all of it around an axum router.
 
 mod accept;
 mod activity;

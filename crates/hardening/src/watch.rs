@@ -90,7 +90,7 @@ impl BodyWatch {
     /// Keeps the first refusal, and returns the one given.
     pub(crate) fn refuse(&self, refusal: Refusal) -> Refusal {
         if let Some(shared) = &self.shared {
-            // A body is refused once; a decoder above it may only see the end of the same story.
+            // Already set when a decoder passes on the refusal of the body below it.
             let _ = shared.refused.set(refusal);
         }
         refusal

@@ -104,7 +104,7 @@ impl Inflate {
             }?;
             if step.consumed == 0 && step.produced == 0 {
                 if !slice.is_empty() {
-                    // Input to read and room to write, yet no progress: nothing well formed does that.
+                    // Input to read and room to write, but no progress: not well formed.
                     return Err(malformed());
                 }
                 self.drained = true;
@@ -147,9 +147,10 @@ impl Inflate {
         Ok(())
     }
 
-    /// The body has ended: whether it was complete and within its ratio.
+    /// The body has ended: whether it was complete and within its ratio. An empty body is: there
+    /// was nothing to decode.
     pub(super) fn finish(&self) -> Result<(), Refusal> {
-        if !self.complete {
+        if !self.complete && self.consumed > 0 {
             return Err(Refusal::new(
                 Reason::BadEncoding,
                 "the compressed body is cut short",
