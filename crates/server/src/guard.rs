@@ -91,6 +91,7 @@ async fn stages(
 ) -> Result<Response<ReplyBody>, Failure> {
     check_head(&request, &node.limits.head)?;
     let (head, body) = request.into_parts();
+    ingress::check_transfer_coding(&head.headers)?;
 
     // Where from: without a token, only a local program may speak to this plane.
     origin::check(&head.uri, &head.headers)?;

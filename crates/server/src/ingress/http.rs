@@ -16,7 +16,7 @@ pub(crate) use respond::respond;
 use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Put};
 use crate::config::duration;
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use micronode_engine::Budget;
 use micronode_protocol::{Address, ErrorCode, limits};
 use routes::{Operation, Route, decode_segment};
@@ -40,6 +40,20 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
         .ok()?
         .parse()
         .ok()
+}
+
+/// Refuses a transfer coding that nobody undoes: the HTTP library only looks for `chunked` as the
+/// last one, and would deliver the bytes of the others as if they were the body.
+pub(crate) fn check_transfer_coding(headers: &HeaderMap) -> Result<(), CallError> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_none_or(chunked) && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(CallError::new(
+        ErrorCode::BadRequest,
+        "chunked, once, is the only transfer coding that is understood",
+    ))
 }
 
 /// The [`Call`] of a request whose head is admitted and whose body is guarded. `declared` is the
@@ -110,7 +124,7 @@ fn parse_ttl(text: &str) -> Result<Duration, CallError> {
 }
 
 /// Kept as the client wrote it: the node stores media types, it does not interpret them.
-fn media_type(value: &http::HeaderValue) -> Result<String, CallError> {
+fn media_type(value: &HeaderValue) -> Result<String, CallError> {
     let text = value
         .to_str()
         .ok()
