@@ -205,6 +205,62 @@ impl Reservation {
     }
 }
 
+impl Reservation {
+    /// Keeps what has been filled and gives back the rest. For memory that is held for long: a
+    /// charge is smaller than a reservation.
+    pub fn settle(mut self) -> Charge {
+        self.release_unfilled();
+        let bytes = std::mem::take(&mut self.filled);
+        self.reserved = 0;
+        Charge {
+            budget: self.budget.clone(),
+            kind: self.kind,
+            bytes,
+        }
+    }
+}
+
+/// Bytes in use that were taken from a [`Budget`]; dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "dropping a charge gives it back"]
+pub struct Charge {
+    budget: Budget,
+    kind: MemoryKind,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Bytes in use.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes or gives back what makes the charge one of `bytes`, all in use.
+    ///
+    /// # Errors
+    ///
+    /// If it grows and does not fit; the charge is as before.
+    pub fn resize(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            self.budget.commit(more)?;
+            self.budget.add_used(self.kind, more);
+        } else {
+            let less = self.bytes - bytes;
+            self.budget.sub_used(self.kind, less);
+            self.budget.give_back(less);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.sub_used(self.kind, self.bytes);
+        self.budget.give_back(self.bytes);
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.sub_used(self.kind, self.filled);
@@ -262,6 +318,26 @@ mod tests {
         assert_eq!(budget.used(MemoryKind::Objects), 20);
         assert_eq!(budget.committed(), 20);
         drop(upload);
+        assert_eq!((budget.committed(), budget.used_total()), (0, 0));
+    }
+
+    #[test]
+    fn a_settled_reservation_keeps_what_was_filled() {
+        let budget = Budget::new(100);
+        let mut upload = budget.reserve(MemoryKind::Uploads, 50).unwrap();
+        upload.fill(20);
+        let mut charge = upload.settle();
+        assert_eq!(
+            (budget.committed(), budget.used(MemoryKind::Uploads)),
+            (20, 20)
+        );
+        assert_eq!(charge.resize(101).unwrap_err().missing, 1);
+        charge.resize(100).unwrap();
+        assert_eq!(
+            (charge.bytes(), budget.committed(), budget.used_total()),
+            (100, 100, 100)
+        );
+        drop(charge);
         assert_eq!((budget.committed(), budget.used_total()), (0, 0));
     }
 

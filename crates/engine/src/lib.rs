@@ -12,7 +12,7 @@ pub mod budget;
 pub mod store;
 pub mod wiped;
 
-pub use budget::{Budget, MemoryKind, OverBudget, Reservation};
+pub use budget::{Budget, Charge, MemoryKind, OverBudget, Reservation};
 pub use store::{
     Eviction, Expired, GetError, IntegrityError, NotFound, Object, PutError, PutHead, Reader,
     Stats, Store, StoreConfig, Stored, Upload,

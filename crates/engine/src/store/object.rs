@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::reader::Reader;
 use super::{IntegrityError, expiry_wall_ms};
 use crate::Now;
-use crate::budget::{OverBudget, Reservation};
+use crate::budget::{Charge, OverBudget};
 use crate::wiped::WipedBytes;
 
 /// The deadline of an object that does not expire.
@@ -62,9 +62,9 @@ pub struct Object {
     quarantined: AtomicBool,
     counters: Arc<Counters>,
     #[cfg(feature = "faults")]
-    damage: parking_lot::Mutex<Option<(u64, WipedBytes)>>,
+    damage: parking_lot::Mutex<Option<Box<(u64, WipedBytes)>>>,
     /// Last, so that it is given back after the memory is gone.
-    charge: Reservation,
+    charge: Charge,
 }
 
 impl Object {
@@ -75,7 +75,7 @@ impl Object {
         expires_ms: u64,
         now: Now,
         counters: Arc<Counters>,
-        charge: Reservation,
+        charge: Charge,
     ) -> Self {
         Self {
             manifest,
@@ -167,8 +167,13 @@ impl Object {
 
     fn group_matches(&self, index: u64) -> bool {
         #[cfg(feature = "faults")]
-        if let Some((_, copy)) = self.damage.lock().as_ref().filter(|(at, _)| *at == index) {
-            return self.manifest.verify_group(index, copy).is_ok();
+        if let Some(damage) = self
+            .damage
+            .lock()
+            .as_ref()
+            .filter(|damage| damage.0 == index)
+        {
+            return self.manifest.verify_group(index, &damage.1).is_ok();
         }
         self.manifest.verify_group(index, self.group(index)).is_ok()
     }
@@ -218,16 +223,14 @@ impl Object {
 
     /// Bytes that go back to the budget with the object.
     pub(super) fn charged(&self) -> u64 {
-        self.charge.reserved()
+        self.charge.bytes()
     }
 
     /// Takes over what was known about the damaged copy that this object replaces: the first
     /// media type, and the later expiry. For an object that nobody else has seen.
     pub(super) fn inherit(&mut self, damaged: &Self) -> Result<(), OverBudget> {
-        let len = |object: &Self| object.media_type.as_ref().map_or(0, |it| it.len()) as u64;
-        let longer = len(damaged).saturating_sub(len(self));
-        self.charge.grow(longer)?;
-        self.charge.fill(longer);
+        // Same bytes, same media type: the same cost.
+        self.charge.resize(damaged.charge.bytes())?;
         self.media_type.clone_from(&damaged.media_type);
         self.set_expires_ms(self.expires_ms().max(damaged.expires_ms()));
         Ok(())
@@ -248,7 +251,7 @@ impl Object {
         let mut copy = WipedBuffer::with_capacity(group.len());
         copy.extend(&group);
         crate::wiped::wipe(&mut group);
-        *self.damage.lock() = Some((index, copy.freeze()));
+        *self.damage.lock() = Some(Box::new((index, copy.freeze())));
         true
     }
 }

@@ -12,9 +12,10 @@ use crate::budget::{MemoryKind, OverBudget, Reservation};
 const EVICTION_ROUNDS: usize = 4;
 
 impl Store {
-    /// Refuses what cannot fit the budget whatever is removed. Reserves nothing.
+    /// Refuses what cannot fit the budget whatever is removed. Reserves nothing, but removes what
+    /// has expired before anything else has to go.
     pub(super) fn check_room(&self, now: Now, bytes: u64) -> Result<(), OverBudget> {
-        if bytes > self.obtainable() {
+        if bytes > self.budget().free() {
             self.expire(now);
         }
         match bytes.saturating_sub(self.obtainable()) {

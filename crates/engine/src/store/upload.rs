@@ -29,12 +29,12 @@ pub struct Upload {
     open: Option<WipedBuffer>,
     /// Bytes that have arrived.
     size: u64,
-    /// Object bytes that the charge pays for; at least `size`.
+    /// Object bytes that the reservation pays for; at least `size`.
     covered: u64,
     /// Why a write failed; the upload cannot be finished any more.
     failed: Option<PutError>,
     /// Last, so that it is given back after the memory is gone.
-    charge: Reservation,
+    reservation: Reservation,
 }
 
 impl Upload {
@@ -52,7 +52,7 @@ impl Upload {
             size: 0,
             covered: 0,
             failed: None,
-            charge: store.budget().reserve(MemoryKind::Uploads, 0)?,
+            reservation: store.budget().reserve(MemoryKind::Uploads, 0)?,
         };
         if let Some(declared) = head.declared {
             store.check_size(declared)?;
@@ -103,7 +103,7 @@ impl Upload {
             group.extend(now);
             bytes = later;
             self.size += now.len() as u64;
-            self.charge.fill(now.len() as u64);
+            self.reservation.fill(now.len() as u64);
             self.close_or_keep(group);
         }
         Ok(())
@@ -147,10 +147,11 @@ impl Upload {
         self.groups.push(group.freeze());
     }
 
-    /// Makes the charge pay for an object of `size` bytes.
+    /// Makes the reservation pay for an object of `size` bytes.
     fn cover(&mut self, size: u64) -> Result<(), PutError> {
-        let more = self.cost(size) - self.charge.reserved();
-        self.store.reserve(self.began, &mut self.charge, more)?;
+        let more = self.cost(size) - self.reservation.reserved();
+        self.store
+            .reserve(self.began, &mut self.reservation, more)?;
         self.covered = size;
         Ok(())
     }
@@ -181,6 +182,10 @@ impl Upload {
             let only = self.hasher.size() == 0;
             self.seal(last, only);
         }
+        let rest = self.cost(self.size) - self.reservation.filled();
+        self.reservation.fill(rest);
+        self.reservation.move_to(MemoryKind::Objects);
+
         let manifest = self.hasher.finish();
         if self
             .expected
@@ -188,17 +193,6 @@ impl Upload {
         {
             return Err(PutError::DigestMismatch);
         }
-
-        let cost = cost(
-            self.size,
-            self.media_type
-                .as_ref()
-                .map_or(0, |media_type| media_type.len()),
-        );
-        self.charge.fill(cost - self.charge.filled());
-        self.charge.release_unfilled();
-        self.charge.move_to(MemoryKind::Objects);
-
         let groups = match self.groups.len() {
             0 => Groups::One(WipedBuffer::with_capacity(0).freeze()),
             1 => Groups::One(self.groups.remove(0)),
@@ -215,7 +209,7 @@ impl Upload {
             expires_ms,
             now,
             counters,
-            self.charge,
+            self.reservation.settle(),
         );
         self.store.insert(now, object)
     }
