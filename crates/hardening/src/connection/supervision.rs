@@ -1,0 +1,212 @@
+//! Everything that watches a connection from the outside: its clocks, its eviction, the drain and
+//! the totals it adds to. One timer serves all the clocks.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::driven::Driven;
+use super::{ConnectionContext, ConnectionLimits};
+use crate::activity::Activity;
+use crate::drain::DrainSignal;
+use crate::progress::Demand;
+use crate::refusal::Reason;
+use crate::slots::Slot;
+use crate::streams::Unreachable;
+use crate::watchdog::{Deadlines, Expiry, Watchdog};
+
+/// Stalled HTTP/2 streams are looked for this often per progress interval.
+const STALL_CHECKS: u32 = 8;
+
+/// Why a connection, or a part of its life, is over.
+#[derive(Debug)]
+pub(super) enum Ending<T> {
+    Finished(T),
+    Expired(Expiry),
+    /// Its slot is needed for another.
+    Evicted,
+}
+
+/// Everything that watches a connection from the outside.
+pub(super) struct Supervision<'a> {
+    watchdog: Watchdog,
+    /// The one timer of the connection, and what it is set to.
+    sleep: Pin<&'a mut Sleep>,
+    armed: Option<Instant>,
+    /// When to look for stalled streams next, while response bytes are outstanding.
+    stall_check: Option<Instant>,
+    drain_started: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    /// The waker that `slot` and `drain_started` know.
+    waker: Option<Waker>,
+    /// The number of calls after which the slot was last marked as idle: every call marks it as
+    /// busy.
+    idle_after: u64,
+    /// Bytes read and written that the context's totals include.
+    reported: (u64, u64),
+    pub(super) slot: &'a Slot,
+    drain: &'a DrainSignal,
+    pub(super) context: &'a ConnectionContext,
+    pub(super) activity: &'a Activity,
+}
+
+impl<'a> Supervision<'a> {
+    /// Supervises a connection that begins now.
+    pub(super) fn new(
+        sleep: Pin<&'a mut Sleep>,
+        drain_started: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+        slot: &'a Slot,
+        drain: &'a DrainSignal,
+        context: &'a ConnectionContext,
+        activity: &'a Activity,
+    ) -> Self {
+        let deadlines = Deadlines {
+            head: context.limits.head_deadline,
+            idle: context.limits.idle,
+            write: demand(&context.limits),
+        };
+        Self {
+            watchdog: Watchdog::new(deadlines, Instant::now()),
+            sleep,
+            armed: None,
+            stall_check: None,
+            drain_started,
+            waker: None,
+            idle_after: 0,
+            reported: (0, 0),
+            slot,
+            drain,
+            context,
+            activity,
+        }
+    }
+
+    /// Polls a stage of the connection until it is over.
+    pub(super) async fn run<D: Driven>(&mut self, driven: &mut D) -> Ending<D::Output> {
+        let mut asked_to_close = false;
+        poll_fn(|cx| self.poll(cx, driven, &mut asked_to_close)).await
+    }
+
+    fn poll<D: Driven>(
+        &mut self,
+        cx: &mut Context<'_>,
+        driven: &mut D,
+        asked_to_close: &mut bool,
+    ) -> Poll<Ending<D::Output>> {
+        self.listen(cx);
+        let mut result = driven.poll(cx);
+        let evicted = self.slot.is_evicted();
+        if result.is_pending() && !*asked_to_close && (evicted || self.drain.is_draining()) {
+            *asked_to_close = true;
+            driven.shut_down();
+            result = driven.poll(cx);
+        }
+        self.report();
+        if let Poll::Ready(output) = result {
+            return Poll::Ready(Ending::Finished(output));
+        }
+        if evicted && self.activity.rests() {
+            return Poll::Ready(Ending::Evicted);
+        }
+        self.observe();
+        self.poll_clock(cx, driven)
+    }
+
+    /// Has the eviction of the slot and the start of the drain wake this task. Both remember the
+    /// task, so this is for the first poll, and the rare one from another task.
+    fn listen(&mut self, cx: &mut Context<'_>) {
+        if self
+            .waker
+            .as_ref()
+            .is_none_or(|waker| !waker.will_wake(cx.waker()))
+        {
+            self.waker = Some(cx.waker().clone());
+            // The answers are looked at in every poll.
+            let _ = self.slot.poll_evicted(cx);
+            if !self.drain.is_draining() {
+                let _ = self.drain_started.as_mut().poll(cx);
+            }
+        }
+    }
+
+    fn observe(&mut self) {
+        let activity = self.activity;
+        let calls = activity.calls();
+        let written = activity.written.load(Relaxed);
+        self.watchdog
+            .observe(activity.phase(), calls, written, Instant::now);
+        if self.idle_after != calls && activity.rests() {
+            self.idle_after = calls;
+            self.slot.idle(self.watchdog.idle_since());
+        }
+        if self.stall_check.is_none() && activity.outstanding() > 0 {
+            self.stall_check = Some(Instant::now() + self.stall_check_interval());
+        }
+    }
+
+    fn stall_check_interval(&self) -> Duration {
+        let interval = self.context.limits.progress_interval / STALL_CHECKS;
+        interval.max(Duration::from_millis(1))
+    }
+
+    fn poll_clock<D: Driven>(
+        &mut self,
+        cx: &mut Context<'_>,
+        driven: &mut D,
+    ) -> Poll<Ending<D::Output>> {
+        loop {
+            let wanted = [self.watchdog.deadline(), self.stall_check];
+            let Some(wanted) = wanted.into_iter().flatten().min() else {
+                return Poll::Pending;
+            };
+            if self.armed.is_none_or(|armed| wanted < armed) {
+                self.sleep.as_mut().reset(wanted);
+                self.armed = Some(wanted);
+            }
+            ready!(self.sleep.as_mut().poll(cx));
+            self.armed = None;
+            let now = Instant::now();
+            if self.stall_check.is_some_and(|at| at <= now) {
+                match driven.cut_stalled(now, demand(&self.context.limits)) {
+                    Ok(cut) => (0..cut).for_each(|_| self.count(Reason::BodyTimeout)),
+                    Err(Unreachable) => return Poll::Ready(Ending::Expired(Expiry::Write)),
+                }
+                let outstanding = self.activity.outstanding() > 0;
+                self.stall_check = outstanding.then(|| now + self.stall_check_interval());
+            }
+            if let Some(expiry) = self.watchdog.expired(now) {
+                return Poll::Ready(Ending::Expired(expiry));
+            }
+        }
+    }
+
+    pub(super) fn count(&self, reason: Reason) {
+        self.context.counters.count(reason);
+    }
+
+    /// Adds what has moved since the last time to the context's totals.
+    pub(super) fn report(&mut self) {
+        let read = self.activity.read.load(Relaxed);
+        let written = self.activity.written.load(Relaxed);
+        let (read_before, written_before) = self.reported;
+        if read > read_before {
+            self.context.bytes_in.fetch_add(read - read_before, Relaxed);
+        }
+        if written > written_before {
+            self.context
+                .bytes_out
+                .fetch_add(written - written_before, Relaxed);
+        }
+        self.reported = (read, written);
+    }
+}
+
+fn demand(limits: &ConnectionLimits) -> Demand {
+    Demand {
+        interval: limits.progress_interval,
+        min_rate: limits.progress_min_rate,
+    }
+}
