@@ -4,11 +4,15 @@ use super::{Connection, Response, address, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// A running node. Ends with this value.
 pub struct Node {
     pub child: Child,
+    /// What it said when it was ready.
+    pub start: Value,
+    /// What it says after that.
+    pub stdout: BufReader<ChildStdout>,
     /// The data plane.
     pub http: SocketAddr,
     /// The admin plane.
@@ -39,18 +43,36 @@ impl Node {
         command
     }
 
+    /// The same through a shell that runs `setup` first and then becomes the node, for what only
+    /// a parent process can set up.
+    pub fn command_after(setup: &str, flags: &[&str]) -> Command {
+        let node = Self::command(flags);
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg("-c")
+            .arg(format!("{setup}; exec \"$0\" \"$@\""))
+            .arg(node.get_program())
+            .args(node.get_args())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
     /// Starts `command` and waits for the line that says the node is ready.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
+        stdout.read_line(&mut line).unwrap();
         let start: Value = serde_json::from_str(&line).expect("one line of JSON at the start");
         let plane = |name: &str| start[name].as_str().unwrap().parse().unwrap();
         Self {
             http: plane("http"),
             admin: plane("admin"),
             child,
+            stdout,
+            start,
         }
     }
 
@@ -129,6 +151,25 @@ impl Node {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
         kib.parse::<u64>().unwrap() * 1024
+    }
+
+    /// The limits in force, by key, as the node tells them.
+    pub fn limits(&self) -> Value {
+        self.ask("GET", "/version").json()["limits"].take()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+
+    /// Waits until the process has ended by itself.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        wait_until("the node ending", || {
+            self.child.try_wait().unwrap().is_some()
+        });
+        self.child.wait().unwrap()
     }
 
     /// Flips one bit of the stored byte at `offset` of the object at `path`.

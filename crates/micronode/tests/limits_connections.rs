@@ -1,0 +1,106 @@
+//! Connections: how many there may be, which one gives way, and a process short of descriptors.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::net::TcpStream;
+use support::{Connection, Node, object, wait_until};
+
+const MIB: usize = 1024 * 1024;
+
+/// Lets this process open `count` sockets, or as many as it may; how many those are.
+fn sockets(count: u64) -> u64 {
+    // The test itself, its threads and its nodes need some.
+    const OTHERS: u64 = 500;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let wanted = (count + OTHERS).min(most);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, raised).unwrap();
+    }
+    wanted - OTHERS
+}
+
+#[test]
+fn idle_connections_give_way_to_newcomers() {
+    let count = sockets(2000);
+    let node = Node::start();
+    assert!(node.limits()["connections in force"].as_u64().unwrap() <= 1024);
+    let path = node.store(b"still here");
+    let idle: Vec<TcpStream> = (0..count)
+        .map(|_| TcpStream::connect(node.http).unwrap())
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(node.get(&path, &[]).body, b"still here");
+    }
+    drop(idle);
+}
+
+#[test]
+fn a_busy_connection_does_not_give_way_and_the_newcomer_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("node.toml");
+    std::fs::write(&file, "[limits]\nconnections = 8\n").unwrap();
+    let node = Node::with(&["--rps", "0", "--config", file.to_str().unwrap()]);
+    assert_eq!(node.limits()["connections in force"], 8);
+    let path = node.store(&object(16 * MIB));
+    let mut readers: Vec<Connection> = (0..8)
+        .map(|_| {
+            let mut reader = Connection::with_small_window(node.http);
+            reader.send_head("GET", &path, &[]);
+            reader
+        })
+        .collect();
+    for reader in &mut readers {
+        assert_eq!(reader.response_head().unwrap().status, 200);
+    }
+    for _ in 0..3 {
+        node.get(&path, &[]).assert_problem("overloaded");
+    }
+    let counted = node.metric("rejected_total{reason=\"overloaded\"}");
+    assert_eq!(counted, Some(3.0));
+
+    readers.pop();
+    let tail = [("range", "bytes=-1")];
+    wait_until("the free place being given", || {
+        node.get(&path, &tail).status == 206
+    });
+}
+
+#[test]
+fn a_flood_of_connections_at_256_descriptors_leaves_the_node_standing() {
+    sockets(1000);
+    let command = Node::command_after("ulimit -n 256", &["--rps", "0"]);
+    let node = Node::spawn(command);
+    // 60 % of 256, rounded down.
+    assert_eq!(node.limits()["connections in force"], 153);
+    assert_eq!(node.metric("process_max_fds"), Some(256.0));
+    let path = node.store(b"still here");
+
+    let flood: Vec<Connection> = (0..600)
+        .map(|_| {
+            let mut connection = node.connect();
+            connection.send(b"GET /o/b3:");
+            connection
+        })
+        .collect();
+    for _ in 0..10 {
+        assert_eq!(node.ask("GET", "/healthz").status, 200);
+        assert!(node.metric("process_open_fds").unwrap() <= 256.0);
+    }
+    drop(flood);
+    wait_until("the node being ready", || {
+        node.ask("GET", "/readyz").status == 200
+    });
+    assert_eq!(node.get(&path, &[]).body, b"still here");
+    node.store(b"and more");
+    assert_eq!(
+        node.metric("service_restarts_total{task=\"data_listener\"}"),
+        Some(0.0)
+    );
+}
