@@ -1,9 +1,9 @@
 //! The same bounds as Tower layers, for any axum or hyper service.
 //!
-//! Every layer's error is [`Refusal`](crate::Refusal), so the order of a stack, outermost first, is the order of
-//! refusal. [`RespondLayer`] stands outside of all and turns a refusal into an answer; a usual
-//! order below it is [`HeadLayer`], [`RateLayer`], [`InFlightLayer`], [`ShedLayer`],
-//! [`BodyLayer`], [`DecompressLayer`], [`DeadlineLayer`].
+//! Every layer's error is [`Refusal`](crate::Refusal), so the order of a stack, outermost first,
+//! is the order of refusal. [`RespondLayer`] stands outside of all and turns a refusal into an
+//! answer; a usual order below it is [`HeadLayer`], [`RateLayer`], [`InFlightLayer`],
+//! [`ShedLayer`], [`BodyLayer`], [`DecompressLayer`], [`DeadlineLayer`].
 //!
 //! No layer queues: all are ready when the service below is, and refuse instead of waiting. What
 //! a layer counts is shared by all clones of it and of its services.

@@ -337,3 +337,32 @@ async fn a_whole_stack_works_on_another_thread() {
     is_body(answer.body());
     assert_eq!(answer.status(), StatusCode::OK);
 }
+
+/// A service that has failed for good.
+struct Broken;
+
+impl<B> Service<Request<B>> for Broken {
+    type Response = Answer;
+    type Error = Refusal;
+    type Future = std::future::Ready<Result<Answer, Refusal>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Err(Refusal::new(Reason::Starting, "not yet")))
+    }
+
+    fn call(&mut self, _request: Request<B>) -> Self::Future {
+        panic!("called without being ready");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_ready_is_answered_for() {
+    let counters = Arc::new(Counters::new());
+    let service = DeadlineLayer::new(Duration::from_secs(1)).layer(Broken);
+    let mut service = RespondLayer::new(Arc::clone(&counters), text_response).layer(service);
+    for count in 1..=2 {
+        let answer = call(&mut service, get()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(counters.get(Reason::Starting), count);
+    }
+}
