@@ -149,9 +149,15 @@ fn run_once(binary: &Path) -> Result<(Duration, u64), Failure> {
         .map_err(io(binary.display()))?;
     let stdout = node.0.stdout.take().expect("stdout was asked to be a pipe");
     let admin = announced_admin(stdout)?;
-    while !is_ready(admin) {
+    loop {
+        let status = readiness(admin).map_err(io("asking /readyz"))?;
+        if status.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
         if started.elapsed() > READY_WITHIN {
-            return Err(Failure::Wrong(format!("not ready within {READY_WITHIN:?}")));
+            return Err(Failure::Wrong(format!(
+                "not ready within {READY_WITHIN:?}: {status}"
+            )));
         }
         sleep(POLL);
     }
@@ -183,16 +189,17 @@ fn announced_admin(stdout: ChildStdout) -> Result<SocketAddr, Failure> {
         .ok_or_else(|| Failure::Wrong(format!("the node did not announce itself: {line:?}")))
 }
 
-fn is_ready(admin: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&admin, READY_WITHIN)?;
-        stream.set_read_timeout(Some(READY_WITHIN))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES).read_to_end(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200 "))
+/// The status line that `/readyz` answers with.
+fn readiness(admin: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&admin, READY_WITHIN)?;
+    stream.set_read_timeout(Some(READY_WITHIN))?;
+    // Named by its address: a node in development mode refuses other names.
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    // Whole in one write, or Nagle's algorithm would be measured too.
+    stream.write_all(request.as_bytes())?;
+    let mut status = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES)).read_line(&mut status)?;
+    Ok(status.trim_end().to_owned())
 }
 
 /// `VmRSS` of a `/proc/<pid>/status`, in KiB.
@@ -233,9 +240,14 @@ mod tests {
         let answers = std::thread::spawn(move || {
             for status in ["503 Service Unavailable", "200 OK"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 1024];
-                let length = stream.read(&mut request).unwrap();
-                assert!(request[..length].starts_with(b"GET /readyz "));
+                let head: Vec<String> = BufReader::new(&stream)
+                    .lines()
+                    .map(Result::unwrap)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                assert_eq!(head[0], "GET /readyz HTTP/1.1");
+                // A node refuses a Host that is not its address.
+                assert!(head.contains(&format!("Host: {admin}")), "{head:?}");
                 write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
             }
         });
