@@ -34,6 +34,8 @@ pub(crate) struct Activity {
     has_body: AtomicBool,
     /// HTTP/2: response bytes handed to the connection and not yet written.
     outstanding: AtomicU64,
+    /// HTTP/2: answered streams that are held until their requests have ended.
+    pub(crate) held_streams: AtomicU64,
     /// Bytes read from and written to the socket.
     pub(crate) read: AtomicU64,
     pub(crate) written: AtomicU64,
@@ -65,6 +67,7 @@ impl Activity {
             calls: AtomicU64::new(0),
             has_body: AtomicBool::new(false),
             outstanding: AtomicU64::new(0),
+            held_streams: AtomicU64::new(0),
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
@@ -106,8 +109,13 @@ impl Activity {
     }
 
     /// HTTP/2: response bytes that the connection holds.
-    pub(crate) fn outstanding(&self) -> u64 {
+    fn outstanding(&self) -> u64 {
         self.outstanding.load(Relaxed)
+    }
+
+    /// HTTP/2: whether its streams have to be checked now and then.
+    pub(crate) fn needs_checks(&self) -> bool {
+        self.outstanding() > 0 || self.held_streams.load(Relaxed) > 0
     }
 
     pub(crate) fn hand(&self, bytes: u64) {

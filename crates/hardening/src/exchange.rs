@@ -46,8 +46,10 @@ where
     type Future = WatchedFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let in_progress = self.activity.begin(!request.body().is_end_stream());
-        let stream = self.spawner.as_ref().map(Spawner::begin_stream);
+        let has_body = !request.body().is_end_stream();
+        let in_progress = self.activity.begin(has_body);
+        let spawner = self.spawner.as_ref();
+        let stream = spawner.map(|spawner| spawner.begin_stream(has_body));
         if stream.is_none() {
             self.activity.flushed.store(false, Relaxed);
         }

@@ -8,6 +8,12 @@
 //! keeps no hold on the stream. A body therefore does not end before all but the last
 //! [`END_WITHIN`] bytes are on the wire: up to that many save a frame and can, in a peer's closed
 //! window, only be got back by closing the connection.
+//!
+//! A stream that is answered before its request has been read to the end is reset by the HTTP/2
+//! implementation as soon as nothing holds it. Not every client gives an answer precedence over
+//! the reset that follows it, so such a stream is held for a moment longer, as a refused HTTP/1
+//! upload is: the peer sees the answer alone and can stop by itself. What it sends meanwhile is
+//! discarded, and no more of it than its stream's window.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,10 +35,15 @@ use crate::progress::{Demand, Progress};
 /// maximum size.
 const END_WITHIN: u64 = 16 * 1024;
 
+/// Answered streams of a connection that are held at once until their requests have ended.
+const HELD_AT_ONCE: u64 = 64;
+
 /// Response bytes of one stream between the service and the wire.
 #[derive(Debug)]
 pub(crate) struct StreamBytes {
     activity: Arc<Activity>,
+    /// The request has a body, of which some may never be read.
+    has_body: bool,
     handed: AtomicU64,
     /// Written, or given up with the stream.
     gone: AtomicU64,
@@ -107,9 +118,10 @@ impl Spawner {
     }
 
     /// The account of the stream whose request is about to be called.
-    pub(crate) fn begin_stream(&self) -> Arc<StreamBytes> {
+    pub(crate) fn begin_stream(&self, has_body: bool) -> Arc<StreamBytes> {
         let bytes = Arc::new(StreamBytes {
             activity: Arc::clone(&self.shared.activity),
+            has_body,
             handed: AtomicU64::new(0),
             gone: AtomicU64::new(0),
             waker: AtomicWaker::new(),
@@ -128,20 +140,52 @@ where
         let bytes = queue.latest.take();
         queue.started.push(StreamTask {
             future: Some(Box::pin(future)),
+            done: false,
             bytes,
             progress: Progress::default(),
+            hold: None,
             waker: None,
         });
     }
 }
 
-/// One stream: its future, and after that its bytes until they are gone.
+/// One stream: its future, after that its bytes until they are gone, and then its hold.
 struct StreamTask {
+    /// Kept after it is done as long as the stream is held: dropping it lets go of the stream.
     future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    done: bool,
     /// Absent for the futures of upgraded streams.
     bytes: Option<Arc<StreamBytes>>,
     progress: Progress,
+    hold: Option<Hold>,
     waker: Option<Waker>,
+}
+
+/// A stream that is held although it has been answered.
+struct Hold {
+    activity: Arc<Activity>,
+    /// A check of the streams has found it held, so the next one ends it.
+    seen: bool,
+}
+
+impl Hold {
+    fn begin(bytes: &StreamBytes) -> Option<Self> {
+        let activity = Arc::clone(&bytes.activity);
+        let wanted = bytes.has_body && activity.held_streams.load(Relaxed) < HELD_AT_ONCE;
+        wanted.then(|| {
+            activity.held_streams.fetch_add(1, Relaxed);
+            Self {
+                activity,
+                seen: false,
+            }
+        })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.activity.held_streams.fetch_sub(1, Relaxed);
+    }
 }
 
 impl std::fmt::Debug for StreamTask {
@@ -157,21 +201,28 @@ impl Future for StreamTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some(future) = &mut this.future {
-            if this
-                .waker
-                .as_ref()
-                .is_none_or(|waker| !waker.will_wake(cx.waker()))
-            {
-                this.waker = Some(cx.waker().clone());
-            }
+        if this
+            .waker
+            .as_ref()
+            .is_none_or(|waker| !waker.will_wake(cx.waker()))
+        {
+            this.waker = Some(cx.waker().clone());
+        }
+        if let (Some(future), false) = (&mut this.future, this.done) {
             ready!(future.as_mut().poll(cx));
-            this.future = None;
+            this.done = true;
+            this.hold = this.bytes.as_deref().and_then(Hold::begin);
+            if this.hold.is_none() {
+                this.future = None;
+            }
         }
-        match &this.bytes {
-            Some(bytes) => bytes.poll_within(0, cx),
-            None => Poll::Ready(()),
+        if let Some(bytes) = &this.bytes {
+            ready!(bytes.poll_within(0, cx));
         }
+        if this.hold.is_some() {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -201,32 +252,43 @@ impl Streams {
         while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
     }
 
-    /// Resets every stream whose peer does not meet the demand; returns how many. To be called
-    /// several times per interval while response bytes are outstanding.
-    pub(crate) fn cut_stalled(&mut self, now: Instant, demand: Demand) -> Result<u64, Unreachable> {
-        let mut cut = 0;
+    /// Resets every stream whose peer does not meet the demand, and ends the holds that the last
+    /// check has seen; returns how many were reset. To be called several times per interval while
+    /// response bytes are outstanding or streams are held.
+    pub(crate) fn check(&mut self, now: Instant, demand: Demand) -> Result<u64, Unreachable> {
+        let mut reset = 0;
         for task in self.running.iter_mut() {
             let Some(bytes) = &task.bytes else { continue };
             let gone = bytes.gone.load(Relaxed);
-            if bytes.outstanding() == 0 {
+            if bytes.outstanding() > 0 {
+                task.progress.wait(now, gone);
+                let fails = task.progress.deadline(demand);
+                if fails.is_none_or(|fails| fails > now) {
+                    continue;
+                }
+                if task.done {
+                    return Err(Unreachable);
+                }
+                reset += 1;
+            } else {
                 task.progress.pause(now, gone);
-                continue;
+                match &mut task.hold {
+                    Some(hold) if hold.seen => {}
+                    Some(hold) => {
+                        hold.seen = true;
+                        continue;
+                    }
+                    None => continue,
+                }
             }
-            task.progress.wait(now, gone);
-            if task
-                .progress
-                .deadline(demand)
-                .is_none_or(|fails| fails > now)
-            {
-                continue;
-            }
-            // Dropping a stream's future resets the stream.
-            drop(task.future.take().ok_or(Unreachable)?);
-            cut += 1;
+            // Dropping a stream's future lets go of the stream, which resets it.
+            task.future = None;
+            task.done = true;
+            task.hold = None;
             if let Some(waker) = &task.waker {
                 waker.wake_by_ref();
             }
         }
-        Ok(cut)
+        Ok(reset)
     }
 }

@@ -30,8 +30,9 @@ pub(super) trait Driven {
     /// Finish what has begun and take nothing new.
     fn shut_down(&mut self);
 
-    /// Resets the streams whose peer does not meet the demand; returns how many.
-    fn cut_stalled(&mut self, _now: Instant, _demand: Demand) -> Result<u64, Unreachable> {
+    /// Resets the streams whose peer does not meet the demand and lets go of those that are held;
+    /// returns how many were reset.
+    fn check_streams(&mut self, _now: Instant, _demand: Demand) -> Result<u64, Unreachable> {
         Ok(0)
     }
 }
@@ -121,7 +122,7 @@ where
         self.connection.as_mut().graceful_shutdown();
     }
 
-    fn cut_stalled(&mut self, now: Instant, demand: Demand) -> Result<u64, Unreachable> {
-        self.streams.cut_stalled(now, demand)
+    fn check_streams(&mut self, now: Instant, demand: Demand) -> Result<u64, Unreachable> {
+        self.streams.check(now, demand)
     }
 }

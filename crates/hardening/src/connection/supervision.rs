@@ -19,8 +19,8 @@ use crate::slots::Slot;
 use crate::streams::Unreachable;
 use crate::watchdog::{Deadlines, Expiry, Watchdog};
 
-/// Stalled HTTP/2 streams are looked for this often per progress interval.
-const STALL_CHECKS: u32 = 8;
+/// HTTP/2 streams are checked this often per progress interval.
+const STREAM_CHECKS: u32 = 8;
 
 /// Why a connection, or a part of its life, is over.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub(super) struct Supervision<'a> {
     /// The one timer of the connection, and what it is set to.
     sleep: Pin<&'a mut Sleep>,
     armed: Option<Instant>,
-    /// When to look for stalled streams next, while response bytes are outstanding.
-    stall_check: Option<Instant>,
+    /// When to check the streams next, while they need it.
+    next_check: Option<Instant>,
     drain_started: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
     /// The waker that `slot` and `drain_started` know.
     waker: Option<Waker>,
@@ -72,7 +72,7 @@ impl<'a> Supervision<'a> {
             watchdog: Watchdog::new(deadlines, Instant::now()),
             sleep,
             armed: None,
-            stall_check: None,
+            next_check: None,
             drain_started,
             waker: None,
             idle_after: 0,
@@ -142,13 +142,13 @@ impl<'a> Supervision<'a> {
             self.idle_after = calls;
             self.slot.idle(self.watchdog.idle_since());
         }
-        if self.stall_check.is_none() && activity.outstanding() > 0 {
-            self.stall_check = Some(Instant::now() + self.stall_check_interval());
+        if self.next_check.is_none() && activity.needs_checks() {
+            self.next_check = Some(Instant::now() + self.check_interval());
         }
     }
 
-    fn stall_check_interval(&self) -> Duration {
-        let interval = self.context.limits.progress_interval / STALL_CHECKS;
+    fn check_interval(&self) -> Duration {
+        let interval = self.context.limits.progress_interval / STREAM_CHECKS;
         interval.max(Duration::from_millis(1))
     }
 
@@ -158,7 +158,7 @@ impl<'a> Supervision<'a> {
         driven: &mut D,
     ) -> Poll<Ending<D::Output>> {
         loop {
-            let wanted = [self.watchdog.deadline(), self.stall_check];
+            let wanted = [self.watchdog.deadline(), self.next_check];
             let Some(wanted) = wanted.into_iter().flatten().min() else {
                 return Poll::Pending;
             };
@@ -169,13 +169,13 @@ impl<'a> Supervision<'a> {
             ready!(self.sleep.as_mut().poll(cx));
             self.armed = None;
             let now = Instant::now();
-            if self.stall_check.is_some_and(|at| at <= now) {
-                match driven.cut_stalled(now, demand(&self.context.limits)) {
-                    Ok(cut) => (0..cut).for_each(|_| self.count(Reason::BodyTimeout)),
+            if self.next_check.is_some_and(|at| at <= now) {
+                match driven.check_streams(now, demand(&self.context.limits)) {
+                    Ok(reset) => (0..reset).for_each(|_| self.count(Reason::BodyTimeout)),
                     Err(Unreachable) => return Poll::Ready(Ending::Expired(Expiry::Write)),
                 }
-                let outstanding = self.activity.outstanding() > 0;
-                self.stall_check = outstanding.then(|| now + self.stall_check_interval());
+                let needed = self.activity.needs_checks();
+                self.next_check = needed.then(|| now + self.check_interval());
             }
             if let Some(expiry) = self.watchdog.expired(now) {
                 return Poll::Ready(Ending::Expired(expiry));

@@ -6,7 +6,8 @@ use micronode_hardening::Reason;
 use tokio::time::{Instant, sleep};
 
 use crate::frames::{
-    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, frame, get, request_fields,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, frame, get,
+    request_fields,
 };
 use crate::harness::{Client, LIMITS, Node, QUICK};
 
@@ -121,4 +122,61 @@ async fn a_service_at_work_is_not_hurried() {
     client.send(get(1, "/pause/600")).await;
     assert_eq!(client.http2_response(1).await, 5);
     client.is_served_http2(3).await;
+}
+
+/// The answer of a refused upload of which `sent` has been sent.
+async fn refused(client: &mut Client<tokio::io::DuplexStream>, stream: u32, sent: usize) {
+    let fields = request_fields(false, "/refuse");
+    client
+        .send(frame(HEADERS, END_HEADERS, stream, &fields))
+        .await;
+    client.send(frame(DATA, 0, stream, &vec![0; sent])).await;
+    assert_eq!(client.next_of(stream).await.kind, HEADERS);
+    let data = client.next_of(stream).await;
+    assert_eq!((data.kind, data.flags), (DATA, END_STREAM));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_upload_is_not_reset_if_it_ends_soon() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(64 * 1024);
+    client.start_http2(WINDOW).await;
+    refused(&mut client, 1, 10_000).await;
+    let rest = frame(DATA, END_STREAM, 1, &[0; 10_000]);
+    client.send([rest, get(3, "/")].concat()).await;
+    sleep(10 * SECOND).await;
+    node.drain.start();
+    let frames = client.rest_of_frames().await;
+    assert!(
+        frames.iter().all(|frame| frame.kind != RST_STREAM),
+        "{frames:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_upload_that_goes_on_is_reset_without_an_error_after_its_answer() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(64 * 1024);
+    client.start_http2(WINDOW).await;
+    refused(&mut client, 1, 10_000).await;
+    let start = Instant::now();
+    let reset = client.next_of(1).await;
+    assert_eq!((reset.kind, reset.payload), (RST_STREAM, vec![0; 4]));
+    let took = start.elapsed();
+    assert!(took > SECOND / 2 && took < 2 * SECOND, "took {took:?}");
+    client.is_served_http2(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_refused_uploads_are_held() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(64 * 1024);
+    client.start_http2(WINDOW).await;
+    for count in 0..64 {
+        refused(&mut client, 1 + 2 * count, 1).await;
+    }
+    let start = Instant::now();
+    refused(&mut client, 201, 1).await;
+    assert_eq!(client.next_of(201).await.kind, RST_STREAM, "one too many");
+    assert!(start.elapsed() < SECOND / 10);
 }
