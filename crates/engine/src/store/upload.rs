@@ -18,6 +18,7 @@ use crate::wiped::{WipedBuffer, WipedBytes};
 /// Holds what has arrived, and of the budget at most [`RESERVE_AHEAD_BYTES`] more than that.
 pub struct Upload {
     store: Store,
+    /// For what has expired when more room is needed.
     began: Now,
     expected: Option<Address>,
     declared: Option<u64>,
@@ -137,6 +138,8 @@ impl Upload {
         }
     }
 
+    /// Hashes and keeps a group. A last one of undeclared length moves to memory of its size; the
+    /// two copies exist for the time of the copy only, at most one a thread, and are not charged.
     fn seal(&mut self, group: WipedBuffer, only: bool) {
         if only {
             self.hasher.push_only(group.filled());
