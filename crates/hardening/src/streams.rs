@@ -281,10 +281,12 @@ impl Streams {
                     None => continue,
                 }
             }
-            // Dropping a stream's future lets go of the stream, which resets it.
+            // Dropping a stream's future lets go of the stream, which resets it. Its bytes are gone
+            // once the connection can write the reset, for which it gets another interval.
             task.future = None;
             task.done = true;
             task.hold = None;
+            task.progress = Progress::default();
             if let Some(waker) = &task.waker {
                 waker.wake_by_ref();
             }
