@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::config::ConfigArgs;
 use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::{allocator, output};
 
 /// Run a node
 ///
@@ -33,6 +33,7 @@ impl Run {
             reload: Box::new(move || self.config.load()),
             announce: Box::new(announce),
         };
+        allocator::return_memory_when_idle();
         micronode_server::run(start)?;
         Ok(Exit::Done)
     }
