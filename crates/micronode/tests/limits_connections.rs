@@ -4,7 +4,6 @@
 mod support;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::TcpStream;
 use support::{Connection, Node, object, wait_until};
 
 const MIB: usize = 1024 * 1024;

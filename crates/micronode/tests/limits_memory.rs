@@ -38,6 +38,9 @@ fn a_node_that_runs_full_sheds_writes_and_recovers_when_objects_go() {
 
     let write = || node.request("POST", "/put", &[], b"small");
     write().assert_problem("degraded");
+    let mut too_long = node.connect();
+    too_long.send_head("POST", "/put", &[("content-length", "2097152")]);
+    too_long.response("POST").assert_problem("degraded");
     assert!(node.get(&paths[0], &[]).body == mebibyte(0));
     assert_eq!(node.head(&paths[1], &[]).status, 200);
     for path in &paths {
