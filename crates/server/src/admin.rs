@@ -4,29 +4,83 @@
 
 use crate::call::CallError;
 use crate::config::KEYS;
-use crate::ingress::http::{correlation, origin, problem};
+use crate::ingress::http::problem::{self, Failure};
+use crate::ingress::http::{correlation, origin};
 use crate::metrics::exposition;
 use crate::node::Node;
 use crate::readiness::State;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use micronode_hardening::layers::{HeadLayer, InFlightLayer, RespondLayer};
+use micronode_hardening::{HeldBody, InFlight, Permit, Refusal};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::limits::ADMIN_IN_FLIGHT;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_layer::Layer;
+use tower_service::Service;
 
 /// Seconds after which a client that was told "not ready" may ask again.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// What the admin plane serves from.
-pub(crate) struct Admin {
+/// The plane as a service: bounds, then answers.
+pub(crate) fn stack<B>(
+    node: &Arc<Node>,
+) -> impl Service<
+    Request<B>,
+    Response = Response<HeldBody<Full<Bytes>, Permit>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ 'static
+where
+    B: Send + 'static,
+{
+    let admin = AdminService(Arc::new(Admin::new(Arc::clone(node))));
+    let in_flight = InFlight::new(ADMIN_IN_FLIGHT);
+    let stack = InFlightLayer::new(in_flight).layer(admin);
+    let stack = HeadLayer::new(node.limits.head).layer(stack);
+    let counters = Arc::clone(&node.admin_plane.counters);
+    RespondLayer::new(counters, refused).layer(stack)
+}
+
+fn refused(refusal: &Refusal) -> Response<HeldBody<Full<Bytes>, Permit>> {
+    let failure = Failure::from(CallError::from(*refusal));
+    problem::response(failure, "").map(|body| HeldBody::unguarded(Full::new(body)))
+}
+
+/// [`Admin`] as a Tower service that is always ready and answers at once.
+#[derive(Clone)]
+struct AdminService(Arc<Admin>);
+
+impl<B> Service<Request<B>> for AdminService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.0.answer(&request)))
+    }
+}
+
+/// What the admin plane answers from.
+struct Admin {
     node: Arc<Node>,
     registry: Registry,
 }
 
 impl Admin {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<Node>) -> Self {
         Self {
             registry: exposition::registry(Arc::clone(&node)),
             node,
@@ -34,7 +88,7 @@ impl Admin {
     }
 
     /// Answers one request; its body, if any, is not read.
-    pub(crate) fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let answer =
             origin::check(request.uri(), request.headers()).and_then(|()| self.route(request));
         let corr_id = correlation::of(request.headers());

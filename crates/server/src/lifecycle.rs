@@ -3,7 +3,7 @@
 //! The calling thread becomes the control thread: it accepts connections, serves the admin plane
 //! and runs the periodic tasks. Requests of the data plane run on the workers.
 
-use crate::admin::Admin;
+use crate::admin;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::listen::{ListenError, Listeners};
 use crate::log::LogControl;
@@ -11,11 +11,11 @@ use crate::node::Node;
 use crate::readiness::Readiness;
 use crate::workers::Workers;
 use crate::{clock, guard};
+use hyper::service::service_fn;
 use micronode_hardening::{
     ConnectionContext, ConnectionSlots, Drain, DrainSignal, Slot, accept, serve,
 };
 use micronode_protocol::limits::WORKERS;
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use std::{io, mem};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
+use tower_service::Service;
 
 /// How often readiness is sampled and expired objects are swept.
 const TICK: Duration = Duration::from_millis(100);
@@ -203,9 +204,7 @@ fn start_workers(
                     return;
                 };
                 let context = Arc::clone(&node.data_plane);
-                let service = hyper::service::service_fn(move |request| {
-                    guard::serve(Arc::clone(&node), request)
-                });
+                let service = service_fn(move |request| guard::serve(Arc::clone(&node), request));
                 serve(stream, slot, context, service, signal).await;
             }
         },
@@ -274,9 +273,9 @@ fn accept_admin(
     listener: &TcpListener,
     drain: &Drain,
 ) -> io::Result<AbortHandle> {
-    let admin = Arc::new(Admin::new(Arc::clone(node)));
     let context = Arc::clone(&node.admin_plane);
     let signal: DrainSignal = drain.signal();
+    let stack = admin::stack(node);
     accept_loop(
         node,
         "admin_listener",
@@ -284,11 +283,9 @@ fn accept_admin(
         &node.admin_plane,
         &node.admin_slots,
         move |stream, slot| {
-            let admin = Arc::clone(&admin);
-            let service = hyper::service::service_fn(move |request| {
-                let response = admin.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
-            });
+            let stack = stack.clone();
+            // All of its layers are always ready.
+            let service = service_fn(move |request| stack.clone().call(request));
             tokio::spawn(serve(
                 stream,
                 slot,

@@ -170,15 +170,17 @@ fn requests(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
 }
 
 fn refusals(page: &mut Page<'_>, node: &Node) -> fmt::Result {
-    let below_http = |code: ErrorCode| -> u64 {
-        Reason::ALL
+    let by_hardening = |code: ErrorCode| -> u64 {
+        let reasons = Reason::ALL
             .iter()
-            .filter(|reason| code_of(**reason) == code)
-            .map(|reason| node.data_plane.counters.get(*reason))
+            .filter(|reason| code_of(**reason) == code);
+        let planes = [&node.data_plane, &node.admin_plane];
+        reasons
+            .flat_map(|reason| planes.map(|plane| plane.counters.get(*reason)))
             .sum()
     };
     let rejected = ErrorCode::ALL.iter().map(|code| {
-        let count = node.metrics.rejected[*code as usize].load(Relaxed) + below_http(*code);
+        let count = node.metrics.rejected[*code as usize].load(Relaxed) + by_hardening(*code);
         ([("reason", code.as_str())], ConstCounter::new(count))
     });
     page.family(
