@@ -16,7 +16,7 @@ use crate::metrics::method_index;
 use crate::node::Node;
 use crate::readiness::State;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{
     BodyPolicy, BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Permit, check_head,
@@ -249,12 +249,6 @@ fn guarded_body(
     let Some(coding) = request_coding(headers)? else {
         return Ok((Box::pin(guarded), declared, watch));
     };
-    if guarded.is_end_stream() {
-        return Err(CallError::new(
-            ErrorCode::BadEncoding,
-            "an empty body is not compressed data",
-        ));
-    }
     let absolute = match policy {
         BodyPolicy::OneShot { cap, .. } | BodyPolicy::Streamed { cap, .. } => cap,
     };

@@ -147,10 +147,10 @@ impl Inflate {
         Ok(())
     }
 
-    /// The body has ended: whether it was complete and within its ratio. An empty body is: there
-    /// was nothing to decode.
+    /// The body has ended: whether it was complete and within its ratio. One without any bytes is
+    /// not: no coding has an empty stream.
     pub(super) fn finish(&self) -> Result<(), Refusal> {
-        if !self.complete && self.consumed > 0 {
+        if !self.complete {
             return Err(Refusal::new(
                 Reason::BadEncoding,
                 "the compressed body is cut short",

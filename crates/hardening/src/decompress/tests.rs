@@ -423,13 +423,8 @@ async fn windows_over_their_bound_are_refused_before_they_exist() {
 async fn damage_of_any_kind_is_bad_encoding() {
     let data = compressible(100_000, 3);
     for coding in CODINGS {
-        assert_eq!(
-            decode(coding, b"").await,
-            Ok(Vec::new()),
-            "nothing to decode"
-        );
         let body = compress(coding, &data);
-        for len in [1, 5, 20, body.len() / 2, body.len() - 5, body.len() - 1] {
+        for len in [0, 1, 5, 20, body.len() / 2, body.len() - 5, body.len() - 1] {
             assert_eq!(
                 reason(decode(coding, &body[..len]).await),
                 Reason::BadEncoding,
