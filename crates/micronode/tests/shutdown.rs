@@ -11,11 +11,13 @@ use tempfile::TempDir;
 
 const MIB: usize = 1024 * 1024;
 
-/// A node that gives streams in flight `deadline` to finish.
-fn node_with_deadline(deadline: &str) -> (Node, TempDir) {
+/// A node that refuses connections `grace` after the signal, and gives streams in flight
+/// `deadline` to finish.
+fn node_with(grace: &str, deadline: &str) -> (Node, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("node.toml");
-    std::fs::write(&file, format!("limits.drain_deadline = \"{deadline}\"\n")).unwrap();
+    let limits = format!("drain_grace = \"{grace}\"\ndrain_deadline = \"{deadline}\"\n");
+    std::fs::write(&file, format!("[limits]\n{limits}")).unwrap();
     let node = Node::with(&["--rps", "0", "--config", file.to_str().unwrap()]);
     (node, directory)
 }
@@ -74,10 +76,22 @@ fn what_is_in_flight_completes_and_readiness_changes_before_anyone_is_refused() 
     assert!(asked.elapsed() < Duration::from_secs(6));
 }
 
+/// A draining node took writes and answered 201 for objects that it was about to forget.
+#[test]
+fn during_the_grace_reads_are_served_and_writes_are_not() {
+    let (node, _file) = node_with("10m", "10m");
+    let path = node.store(b"here");
+    node.signal(Signal::TERM);
+    wait_until("the drain", || node.ask("GET", "/readyz").status == 503);
+    let write = node.request("POST", "/put", &[], b"too late");
+    write.assert_problem("draining");
+    assert_eq!(node.get(&path, &[]).body, b"here");
+}
+
 #[test]
 fn idle_connections_are_closed_and_hold_nothing_up() {
     for signal in [Signal::TERM, Signal::INT] {
-        let (mut node, _file) = node_with_deadline("10m");
+        let (mut node, _file) = node_with("500ms", "10m");
         let mut silent = node.connect();
         let mut kept_alive = node.connect();
         let echo = kept_alive.request("POST", "/echo", &[], b"x");
@@ -91,7 +105,7 @@ fn idle_connections_are_closed_and_hold_nothing_up() {
 
 #[test]
 fn a_stuck_reader_holds_the_process_no_longer_than_the_deadline() {
-    let (mut node, _file) = node_with_deadline("1s");
+    let (mut node, _file) = node_with("500ms", "1s");
     let mut stuck = reader(&node, 16 * MIB);
     let asked = Instant::now();
     node.signal(Signal::TERM);
@@ -104,7 +118,7 @@ fn a_stuck_reader_holds_the_process_no_longer_than_the_deadline() {
 
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
-    let (mut node, _file) = node_with_deadline("10m");
+    let (mut node, _file) = node_with("500ms", "10m");
     let _stuck = reader(&node, 16 * MIB);
     node.signal(Signal::TERM);
     wait_until("the drain", || node.ask("GET", "/readyz").status == 503);

@@ -69,8 +69,8 @@ pub const IDLE_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Time for streams in flight to finish after SIGTERM.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// After SIGTERM, new connections are still accepted (and told 503) for this long, so that a
-/// load balancer sees the readiness change before it sees a refused connection.
+/// After SIGTERM, new connections are still accepted (and writes told 503) for this long, so that
+/// a load balancer sees the readiness change before it sees a refused connection.
 pub const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
 /// After a refusal sent before the body was read: how long, and how much of the body, is

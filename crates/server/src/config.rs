@@ -87,7 +87,7 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Time for streams in flight to finish after SIGTERM.
     pub drain_deadline: Duration,
-    /// Time after SIGTERM in which new connections are still accepted and told 503.
+    /// Time after SIGTERM in which new connections are still accepted; writes on them are told 503.
     pub drain_grace: Duration,
     /// Permits per facet.
     pub facets: Facets,

@@ -213,7 +213,10 @@ fn admit(state: State, cost: Cost) -> Result<(), CallError> {
             ErrorCode::Degraded,
             "only reads and deletes are served until the node has recovered",
         )),
-        // A draining node finishes what reaches it: it stops accepting instead.
+        (State::Draining, Cost::Write) => Err(CallError::new(
+            ErrorCode::Draining,
+            "the node is shutting down and would forget this at once; reads are served",
+        )),
         _ => Ok(()),
     }
 }
