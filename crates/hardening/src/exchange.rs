@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -54,6 +54,7 @@ where
             self.activity.flushed.store(false, Relaxed);
         }
         WatchedFuture {
+            without_body: stream.is_some() && request.method() == Method::HEAD,
             inner: self.service.call(request),
             exchange: Some((in_progress, stream)),
         }
@@ -65,6 +66,8 @@ pin_project! {
     pub(crate) struct WatchedFuture<F> {
         #[pin]
         inner: F,
+        // The answer to an HTTP/2 HEAD: the implementation would send its body.
+        without_body: bool,
         exchange: Option<(InProgress, Option<Arc<StreamBytes>>)>,
     }
 }
@@ -79,9 +82,10 @@ where
         let this = self.project();
         let Ok(response) = ready!(this.inner.poll(cx));
         let (in_progress, stream) = this.exchange.take().expect("not polled after it was ready");
+        let ended = *this.without_body;
         Poll::Ready(Ok(response.map(|inner| WatchedBody {
             inner,
-            ended: false,
+            ended,
             in_progress,
             stream,
         })))
@@ -93,7 +97,7 @@ pin_project! {
     pub(crate) struct WatchedBody<B> {
         #[pin]
         inner: B,
-        // The inner body has returned its last frame.
+        // The inner body has returned its last frame, or none of it is to be sent.
         ended: bool,
         in_progress: InProgress,
         stream: Option<Arc<StreamBytes>>,
@@ -125,7 +129,7 @@ impl<B: Body<Data = Bytes>> Body for WatchedBody<B> {
 
     fn is_end_stream(&self) -> bool {
         let endable = self.stream.as_deref().is_none_or(StreamBytes::endable);
-        endable && self.inner.is_end_stream()
+        endable && (self.ended || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -6,14 +6,15 @@ mod support;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{Method, Request, Response, StatusCode};
+use std::net::SocketAddr;
 use support::{Node, address, assert_problem, object};
 use tokio::net::TcpStream;
 
 const GROUP: usize = 64 * 1024;
 const MIB: usize = 1024 * 1024;
 
-async fn connect(node: &Node) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(node.http).await.unwrap();
+async fn connect(plane: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(plane).await.unwrap();
     let (sender, connection) = h2::client::Builder::new()
         .initial_window_size(8 * MIB as u32)
         .initial_connection_window_size(8 * MIB as u32)
@@ -67,7 +68,7 @@ fn assert_is_problem(response: &Response<Vec<u8>>, code: &str) {
 #[tokio::test]
 async fn objects_are_stored_and_read() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     for size in [0, 1, GROUP, MIB, 3 * MIB] {
         let bytes = object(size);
         let path = format!("/o/{}", address(&bytes));
@@ -97,7 +98,7 @@ async fn objects_are_stored_and_read() {
 #[tokio::test]
 async fn ranges_and_preconditions_hold() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     let bytes = object(2 * GROUP);
     let path = node.store(&bytes);
     let etag = format!("\"{}\"", address(&bytes));
@@ -125,7 +126,7 @@ async fn ranges_and_preconditions_hold() {
 #[tokio::test]
 async fn errors_are_problem_documents_and_streams_live_on() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     let many: Vec<(String, &str)> = (0..65).map(|at| (format!("f{at}"), "")).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (&**name, *value)).collect();
     for (method, path, fields, body, code) in [
@@ -181,9 +182,34 @@ async fn errors_are_problem_documents_and_streams_live_on() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let node = Node::start();
+    let stored = node.store(&object(GROUP));
+    let data = connect(node.http).await;
+    let admin = connect(node.admin).await;
+    for (sender, path, status) in [
+        (&data, stored.as_str(), 200),
+        (&data, &format!("{stored}/manifest"), 200),
+        (&data, "/nowhere", 404),
+        (&data, "/o/x", 400),
+        (&data, "/put", 405),
+        (&admin, "/metrics", 200),
+        (&admin, "/nowhere", 404),
+    ] {
+        let head = exchange(sender, request(&node, "HEAD", path, &[]), b"").await;
+        let head = head.unwrap();
+        assert_eq!(
+            (head.status().as_u16(), head.body().len()),
+            (status, 0),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_one_shot_over_the_cap_is_refused_before_its_body() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     let length = (MIB + 1).to_string();
     for expect in [&[][..], &[("expect", "100-continue")]] {
         let fields = [&[("content-length", length.as_str())], expect].concat();
@@ -204,7 +230,7 @@ async fn a_one_shot_over_the_cap_is_refused_before_its_body() {
 #[tokio::test]
 async fn a_wrong_length_stores_nothing() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     for length in ["2", "4"] {
         let mut sender = sender.clone().ready().await.unwrap();
         let request = request(&node, "POST", "/put", &[("content-length", length)]);
@@ -221,7 +247,7 @@ async fn a_wrong_length_stores_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_cut_upload_leaves_nothing() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     let mut sender = sender.ready().await.unwrap();
     let put = request(&node, "POST", "/put", &[]);
     let (_response, mut body) = sender.send_request(put, false).unwrap();
@@ -234,7 +260,7 @@ async fn a_cut_upload_leaves_nothing() {
 #[tokio::test]
 async fn what_is_found_broken_on_the_way_resets_its_stream_alone() {
     let node = Node::start();
-    let sender = connect(&node).await;
+    let sender = connect(node.http).await;
     let bytes = object(8 * GROUP);
     let path = node.store(&bytes);
     node.corrupt(&path, 3 * GROUP + 5);

@@ -46,6 +46,26 @@ async fn a_method_that_begins_like_the_preface_is_http1() {
     assert_eq!(client.response().await.1.len(), 3);
 }
 
+/// The answer to HEAD once came with the body of GET, which clients take for a broken stream.
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_head_is_a_head() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(64 * 1024);
+    client.start_http2(WINDOW).await;
+    // The method as a literal, in place of the static table's.
+    let mut head = [&[0x02, 4], &b"HEAD"[..]].concat();
+    head.extend(&request_fields(true, "/bytes/9")[1..]);
+    client
+        .send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &head))
+        .await;
+    let answer = client.next_of(1).await;
+    assert_eq!(
+        (answer.kind, answer.flags & END_STREAM),
+        (HEADERS, END_STREAM)
+    );
+    client.is_served_http2(3).await;
+}
+
 #[tokio::test]
 async fn a_large_response_comes_whole_over_loopback() {
     let node = Node::new(QUICK, 2);
