@@ -57,8 +57,10 @@ fn streamed(node: &Node, coding: &str, coded: &[u8]) -> Response {
     node.request("POST", "/put", &fields, &chunked(coded, 30_000))
 }
 
+type Put = fn(&Node, &str, &[u8]) -> Response;
+
 /// Both ways in.
-const WAYS: [fn(&Node, &str, &[u8]) -> Response; 2] = [one_shot, streamed];
+const WAYS: [Put; 2] = [one_shot, streamed];
 
 #[track_caller]
 fn assert_stored(node: &Node, response: &Response, bytes: &[u8]) {
