@@ -81,6 +81,7 @@ fn the_description_lists_every_route_that_answers() {
         "POST /has",
         "POST /echo",
         "GET /openapi.json",
+        "HEAD /openapi.json",
     ];
     assert_eq!(described, expected.map(str::to_owned).into());
     // None of what is described is unknown or refused for its method.

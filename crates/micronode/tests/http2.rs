@@ -174,6 +174,9 @@ async fn errors_are_problem_documents_and_streams_live_on() {
         let response = exchange(&sender, request(&node, method, path, fields), body).await;
         assert_is_problem(&response.unwrap(), code);
     }
+    let admin = connect(node.admin).await;
+    let response = exchange(&admin, request(&node, "GET", "/healthz", &many), b"").await;
+    assert_is_problem(&response.unwrap(), "head_too_large");
     node.wait_until_empty();
     let foreign = Request::get("http://evil.example/openapi.json")
         .body(())
@@ -190,6 +193,7 @@ async fn an_answer_to_head_has_no_body() {
     for (sender, path, status) in [
         (&data, stored.as_str(), 200),
         (&data, &format!("{stored}/manifest"), 200),
+        (&data, "/openapi.json", 200),
         (&data, "/nowhere", 404),
         (&data, "/o/x", 400),
         (&data, "/put", 405),

@@ -89,7 +89,7 @@ fn another_method_is_405_and_told_which_there_are() {
         ("/put", "POST, OPTIONS"),
         ("/has", "POST, OPTIONS"),
         ("/echo", "POST, OPTIONS"),
-        ("/openapi.json", "GET, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
         (&*object, "GET, HEAD, PUT, DELETE, OPTIONS"),
         (&*manifest, "GET, HEAD, OPTIONS"),
     ] {

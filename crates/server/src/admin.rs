@@ -52,7 +52,12 @@ where
 
 fn refused(refusal: &Refusal) -> Response<HeldBody<Full<Bytes>, Permit>> {
     let failure = Failure::from(CallError::from(*refusal));
-    problem::response(failure, "").map(|body| HeldBody::unguarded(Full::new(body)))
+    let corr_id = correlation::made_up();
+    let mut response = problem::response(failure, corr_id.to_str().unwrap_or_default());
+    response
+        .headers_mut()
+        .insert(correlation::X_CORR_ID, corr_id);
+    response.map(|body| HeldBody::unguarded(Full::new(body)))
 }
 
 /// [`Admin`] as a Tower service that is always ready and answers at once.

@@ -82,7 +82,7 @@ const READ: &[ErrorCode] = &[
 ];
 
 /// Every operation, grouped by route.
-pub(crate) static OPERATIONS: [Operation; 10] = [
+pub(crate) static OPERATIONS: [Operation; 11] = [
     operation(
         Route::Put,
         Method::POST,
@@ -176,6 +176,14 @@ pub(crate) static OPERATIONS: [Operation; 10] = [
         &[(200, "OpenAPI 3.1")],
         &[],
     ),
+    operation(
+        Route::OpenApi,
+        Method::HEAD,
+        Cost::Read,
+        "This document's head",
+        &[(200, "the head")],
+        &[],
+    ),
 ];
 
 /// Codes that any operation may answer, in the order in which the guard decides them.
@@ -246,8 +254,7 @@ impl Route {
         match self {
             Route::Put | Route::Has | Route::Echo => "POST, OPTIONS",
             Route::Object => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Route::Manifest => "GET, HEAD, OPTIONS",
-            Route::OpenApi => "GET, OPTIONS",
+            Route::Manifest | Route::OpenApi => "GET, HEAD, OPTIONS",
             Route::Unknown => "OPTIONS",
         }
     }
