@@ -6,6 +6,7 @@ mod support;
 use support::{Connection, Node, Response, object, wait_until};
 
 const MIB: usize = 1024 * 1024;
+/// Uploads under an address are counted here too.
 const GETS: &str = "inflight_requests{route=\"/o/{addr}\"}";
 const PUTS: &str = "inflight_requests{route=\"/put\"}";
 
@@ -34,6 +35,7 @@ fn answer(reader: &mut Connection) -> Response {
 fn exactly_the_cap_is_served(flags: &[&str], cap: usize, clients: usize) {
     let node = Node::with(flags);
     let path = node.store(&object(16 * MIB));
+    wait_until("the upload's permit", || node.metric(GETS) == Some(0.0));
     let mut readers = stalled_readers(&node, &path, clients);
     let mut served = 0;
     for answer in readers.iter_mut().map(answer) {
