@@ -41,6 +41,8 @@ pub(crate) struct Activity {
     pub(crate) written: AtomicU64,
     /// The socket took no more bytes.
     pub(crate) write_blocked: AtomicBool,
+    /// Bytes written that the peer had not acknowledged when the socket last took no more.
+    pub(crate) unsent: AtomicU64,
     /// Bytes of a request head have been read that has not been called yet.
     pub(crate) head_open: AtomicBool,
     /// HTTP/1: what was read last does not end where a head can end. After a request without a
@@ -71,6 +73,7 @@ impl Activity {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
+            unsent: AtomicU64::new(0),
             head_open: AtomicBool::new(false),
             head_cut: AtomicBool::new(false),
             frame_open: AtomicBool::new(false),
@@ -106,6 +109,13 @@ impl Activity {
     /// Whether the latest request has a body, of which some may never have been read.
     pub(crate) fn has_body(&self) -> bool {
         self.has_body.load(Relaxed)
+    }
+
+    /// Bytes that the peer has taken, as far as is known: what was written, less what it had not
+    /// acknowledged when that was looked at last, which is whenever a write blocks.
+    pub(crate) fn delivered(&self) -> u64 {
+        let written = self.written.load(Relaxed);
+        written.saturating_sub(self.unsent.load(Relaxed))
     }
 
     /// HTTP/2: response bytes that the connection holds.

@@ -45,6 +45,7 @@ mod refusal;
 mod slots;
 mod stream;
 mod streams;
+mod unsent;
 mod watch;
 mod watchdog;
 

@@ -33,7 +33,8 @@ impl Progress {
     pub(crate) fn wait(&mut self, now: Instant, count: u64) {
         if let Some((at, before)) = self.waiting {
             let passed = now.saturating_duration_since(at);
-            let moved = count - before;
+            // Acknowledgements may be seen late, and so a count that is lower than the last.
+            let moved = count.saturating_sub(before);
             self.waited += passed;
             self.moved += moved;
             self.still = if moved > 0 {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::activity::Activity;
 use crate::flood::FloodMeter;
+use crate::unsent;
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113, 3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -25,12 +26,22 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// Makes closing discard what has been written and not been taken by the peer, so that a
     /// peer that does not read cannot make the kernel keep it.
     fn discard_on_close(&self) {}
+
+    /// Bytes written that the peer has not acknowledged, where the transport can tell: a writer
+    /// that is blocked sees a slow reader's progress only by this.
+    fn unacknowledged(&self) -> u64 {
+        0
+    }
 }
 
 impl Transport for TcpStream {
     fn discard_on_close(&self) {
         // Failing leaves the kernel's own, longer, patience.
         let _ = self.set_zero_linger();
+    }
+
+    fn unacknowledged(&self) -> u64 {
+        unsent::unacknowledged(self)
     }
 }
 
@@ -149,9 +160,12 @@ impl<I: Transport> WatchedStream<I> {
         if let Poll::Ready(Ok(count)) = result {
             self.activity.written.fetch_add(*count as u64, Relaxed);
         }
-        self.activity
-            .write_blocked
-            .store(result.is_pending(), Relaxed);
+        let blocked = result.is_pending();
+        self.activity.write_blocked.store(blocked, Relaxed);
+        if blocked {
+            let unsent = self.io.unacknowledged();
+            self.activity.unsent.store(unsent, Relaxed);
+        }
     }
 }
 

@@ -56,13 +56,13 @@ impl Watchdog {
         }
     }
 
-    /// What the connection does now: its phase, the requests called so far and the bytes written
-    /// so far.
+    /// What the connection does now: its phase, the requests called so far and the bytes that the
+    /// peer has taken so far.
     pub(crate) fn observe(
         &mut self,
         phase: Phase,
         calls: u64,
-        written: u64,
+        delivered: u64,
         clock: impl FnOnce() -> Instant,
     ) {
         let unchanged = phase == self.phase && calls == self.calls;
@@ -72,8 +72,8 @@ impl Watchdog {
         let now = clock();
         let worked = calls != self.calls || matches!(self.phase, Phase::Busy | Phase::Blocked);
         match phase {
-            Phase::Blocked => self.write.wait(now, written),
-            Phase::Busy => self.write.pause(now, written),
+            Phase::Blocked => self.write.wait(now, delivered),
+            Phase::Busy => self.write.pause(now, delivered),
             Phase::Head | Phase::Idle => self.write = Progress::default(),
         }
         if phase == Phase::Head {

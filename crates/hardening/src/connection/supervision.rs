@@ -135,9 +135,8 @@ impl<'a> Supervision<'a> {
     fn observe(&mut self) {
         let activity = self.activity;
         let calls = activity.calls();
-        let written = activity.written.load(Relaxed);
         self.watchdog
-            .observe(activity.phase(), calls, written, Instant::now);
+            .observe(activity.phase(), calls, activity.delivered(), Instant::now);
         if self.idle_after != calls && activity.rests() {
             self.idle_after = calls;
             self.slot.idle(self.watchdog.idle_since());
@@ -150,6 +149,17 @@ impl<'a> Supervision<'a> {
     fn check_interval(&self) -> Duration {
         let interval = self.context.limits.progress_interval / STREAM_CHECKS;
         interval.max(Duration::from_millis(1))
+    }
+
+    /// While the socket takes nothing, the connection's own clock judges the peer by what it
+    /// acknowledges. Of a stream only lumps are seen then, so it gets twice the time, and not
+    /// for ever: it may be another stream that keeps the socket moving.
+    fn stream_demand(&self) -> Demand {
+        let mut demand = demand(&self.context.limits);
+        if self.activity.write_blocked.load(Relaxed) {
+            demand.interval *= 2;
+        }
+        demand
     }
 
     fn poll_clock<D: Driven>(
@@ -170,7 +180,7 @@ impl<'a> Supervision<'a> {
             self.armed = None;
             let now = Instant::now();
             if self.next_check.is_some_and(|at| at <= now) {
-                match driven.check_streams(now, demand(&self.context.limits)) {
+                match driven.check_streams(now, self.stream_demand()) {
                     Ok(reset) => (0..reset).for_each(|_| self.count(Reason::BodyTimeout)),
                     Err(Unreachable) => return Poll::Ready(Ending::Expired(Expiry::Write)),
                 }

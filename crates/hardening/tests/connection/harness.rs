@@ -19,7 +19,7 @@ use micronode_hardening::{
     plain_bad_request, plain_refusal, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -252,6 +252,15 @@ impl Client<TcpStream> {
     pub async fn connect(address: SocketAddr) -> Self {
         Self {
             io: TcpStream::connect(address).await.unwrap(),
+        }
+    }
+
+    /// A client whose kernel takes only a few KiB for it, so that it reads as slowly as it seems.
+    pub async fn connect_with_small_window(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        Self {
+            io: socket.connect(address).await.unwrap(),
         }
     }
 }

@@ -59,6 +59,27 @@ async fn the_memory_of_a_peer_that_reads_nothing_is_given_back() {
     }
 }
 
+/// A reader at 10 KiB/s, well above the least rate, was cut after the interval: the kernel wakes a
+/// blocked writer only when a large part of its buffer has drained, which takes longer than that.
+#[tokio::test]
+async fn a_reader_whose_progress_only_the_kernel_sees_survives() {
+    let node = Node::new(QUICK, 1);
+    let mut client = Client::connect_with_small_window(node.listen().await).await;
+    client.get("/bytes/100000000").await;
+    let start = Instant::now();
+    // The same pace for the shortened interval: it would take several to drain 64 KiB.
+    let mut bytes = [0; 1024];
+    while start.elapsed() < QUICK.progress_interval * 6 {
+        client
+            .io
+            .read_exact(&mut bytes)
+            .await
+            .expect("it is not cut");
+        sleep(QUICK.progress_interval / 20).await;
+    }
+    assert_eq!(node.counted(Reason::BodyTimeout), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_lives_above_the_least_rate_and_not_below() {
     for (per_second, survives) in [(6 * 1024, true), (3 * 1024, false)] {
