@@ -1,7 +1,7 @@
 //! All I/O and assembly of a micronode: what turns the pure crates into a running node.
 //!
-//! The life of a request goes one way: socket → [`ingress`] (bytes to `Call`) → [`guard`] (may
-//! it?) → [`dispatch`] (who answers?) → engine (what happens?) → ingress (`Reply` to bytes).
+//! The life of a request goes one way: socket → `ingress` (bytes to `Call`) → `guard` (may
+//! it?) → `dispatch` (who answers?) → engine (what happens?) → ingress (`Reply` to bytes).
 //!
 //! [`config`] and [`run`] are what the binary uses; the rest is private to the node.
 
