@@ -21,8 +21,8 @@ use micronode_hardening::layers::{
 };
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
-    Drain, HeadLimits, InFlight, RateLimiter, Reason, Refusal, accept, cap_for_fd_limit,
-    plain_bad_request, plain_refusal, serve,
+    Drain, HeadLimits, InFlight, RateLimiter, Reason, Refusal, SlowShare, SlowShareLimits, accept,
+    cap_for_fd_limit, plain_bad_request, plain_refusal, serve,
 };
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -60,6 +60,11 @@ async fn main() -> std::io::Result<()> {
         counters: Arc::clone(&counters),
         bytes_in: Arc::default(),
         bytes_out: Arc::default(),
+        slow_share: SlowShare::new(SlowShareLimits {
+            rate: 64 * KIB as u64,
+            window: Duration::from_secs(2),
+            age: Duration::from_secs(5),
+        }),
         render: plain_refusal,
         render_bad_request: plain_bad_request,
     });

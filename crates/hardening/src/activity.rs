@@ -32,6 +32,8 @@ pub(crate) struct Activity {
     calls: AtomicU64,
     /// The latest request has a body.
     has_body: AtomicBool,
+    /// The service has answered the latest request.
+    answered: AtomicBool,
     /// HTTP/2: response bytes handed to the connection and not yet written.
     outstanding: AtomicU64,
     /// HTTP/2: answered streams that are held until their requests have ended.
@@ -68,6 +70,7 @@ impl Activity {
             requests: AtomicU32::new(0),
             calls: AtomicU64::new(0),
             has_body: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             outstanding: AtomicU64::new(0),
             held_streams: AtomicU64::new(0),
             read: AtomicU64::new(0),
@@ -91,6 +94,7 @@ impl Activity {
         }
         self.calls.fetch_add(1, Relaxed);
         self.has_body.store(has_body, Relaxed);
+        self.answered.store(false, Relaxed);
         self.head_open.store(false, Relaxed);
         InProgress {
             activity: Arc::clone(self),
@@ -118,9 +122,19 @@ impl Activity {
         written.saturating_sub(self.unsent.load(Relaxed))
     }
 
+    /// Bytes that have moved in either direction, as far as is known.
+    pub(crate) fn moved(&self) -> u64 {
+        self.delivered() + self.read.load(Relaxed)
+    }
+
     /// HTTP/2: response bytes that the connection holds.
     fn outstanding(&self) -> u64 {
         self.outstanding.load(Relaxed)
+    }
+
+    /// Whether the service has answered the latest request, so that its head may have been sent.
+    pub(crate) fn answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
     /// HTTP/2: whether its streams have to be checked now and then.
@@ -165,6 +179,13 @@ impl Activity {
 #[derive(Debug)]
 pub(crate) struct InProgress {
     activity: Arc<Activity>,
+}
+
+impl InProgress {
+    /// The service has answered.
+    pub(crate) fn answered(&self) {
+        self.activity.answered.store(true, Relaxed);
+    }
 }
 
 impl Drop for InProgress {

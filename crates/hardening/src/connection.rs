@@ -11,6 +11,7 @@
 
 mod driven;
 mod parting;
+mod slow;
 mod supervision;
 
 use std::convert::Infallible;
@@ -37,6 +38,7 @@ use crate::exchange::WatchedService;
 use crate::flood::{Allowance, FloodMeter};
 use crate::refusal::{Counters, Refusal};
 use crate::slots::Slot;
+use crate::slow_share::SlowShare;
 use crate::stream::{Transport, WatchedStream};
 use crate::streams::Spawner;
 
@@ -99,6 +101,8 @@ pub struct ConnectionContext {
     pub bytes_in: Arc<AtomicU64>,
     /// Bytes written to sockets.
     pub bytes_out: Arc<AtomicU64>,
+    /// Where connections enter what is slow on them, to give way to newcomers.
+    pub slow_share: SlowShare,
     /// A complete HTTP/1.1 response, with `Connection: close`, for a refusal that no service
     /// sees. [`plain_refusal`] is one.
     pub render: fn(&Refusal) -> Bytes,
@@ -179,7 +183,7 @@ pub async fn serve<I, S, B>(
             let ending = supervision.run(&mut Http2::new(connection, spawner)).await;
             supervision.close_http2(&ending);
         }
-        Ending::Finished(Err(_)) | Ending::Evicted => {}
+        Ending::Finished(Err(_)) | Ending::Evicted | Ending::GaveWay => {}
         Ending::Expired(_) => {
             let began = !stream.prefix().is_empty();
             supervision.refuse_head(began.then_some(stream)).await;

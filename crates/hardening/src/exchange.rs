@@ -82,6 +82,7 @@ where
         let this = self.project();
         let Ok(response) = ready!(this.inner.poll(cx));
         let (in_progress, stream) = this.exchange.take().expect("not polled after it was ready");
+        in_progress.answered();
         let ended = *this.without_body;
         Poll::Ready(Ok(response.map(|inner| WatchedBody {
             inner,

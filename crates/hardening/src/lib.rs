@@ -12,6 +12,7 @@
 //! | head size | [`check_head`] | [`layers::HeadLayer`] |
 //! | requests per second | [`RateLimiter`] | [`layers::RateLayer`] |
 //! | requests in flight, to the last byte of the response | [`InFlight`], [`HeldBody`] | [`layers::InFlightLayer`] |
+//! | the slowest stream gives way when all are taken | [`SlowShare`] | |
 //! | load shed on purpose | | [`layers::ShedLayer`] |
 //! | body size and pace | [`GuardedBody`] | [`layers::BodyLayer`] |
 //! | decompression | [`DecodedBody`] | [`layers::DecompressLayer`] |
@@ -43,6 +44,7 @@ mod progress;
 mod rate;
 mod refusal;
 mod slots;
+mod slow_share;
 mod stream;
 mod streams;
 mod unsent;
@@ -63,5 +65,6 @@ pub use in_flight::{InFlight, Permit};
 pub use rate::RateLimiter;
 pub use refusal::{BodyError, Counters, Reason, Refusal};
 pub use slots::{ConnectionSlots, Slot, cap_for_fd_limit};
+pub use slow_share::{SlowShare, SlowShareLimits};
 pub use stream::Transport;
 pub use watch::BodyWatch;

@@ -55,6 +55,8 @@ reasons! {
     RateLimited = "rate_limited", TOO_MANY_REQUESTS;
     /// Too many requests or connections at once.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
+    /// Cut for a newcomer, as the slowest of all when everything was taken.
+    SlowShare = "slow_share", SERVICE_UNAVAILABLE;
     /// Shed on purpose while the service is degraded.
     Degraded = "degraded", SERVICE_UNAVAILABLE;
     /// The service is shutting down.

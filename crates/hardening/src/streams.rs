@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::activity::Activity;
 use crate::progress::{Demand, Progress};
+use crate::slow_share::{Pace, SlowShare};
 
 /// Bytes that may still be on their way when a response body ends: one frame of the default
 /// maximum size.
@@ -143,6 +144,7 @@ where
             done: false,
             bytes,
             progress: Progress::default(),
+            pace: None,
             hold: None,
             waker: None,
         });
@@ -157,6 +159,8 @@ struct StreamTask {
     /// Absent for the futures of upgraded streams.
     bytes: Option<Arc<StreamBytes>>,
     progress: Progress,
+    /// From the first sample on.
+    pace: Option<Pace>,
     hold: Option<Hold>,
     waker: Option<Waker>,
 }
@@ -193,6 +197,26 @@ impl std::fmt::Debug for StreamTask {
         f.debug_struct("StreamTask")
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+impl StreamTask {
+    /// The bytes of its response that have gone, while more of it waits.
+    fn answering(&self) -> Option<u64> {
+        let bytes = self.bytes.as_ref().filter(|_| !self.done)?;
+        (bytes.outstanding() > 0).then(|| bytes.gone.load(Relaxed))
+    }
+
+    /// Dropping a stream's future lets go of the stream, which resets it. Its bytes are gone once
+    /// the connection can write the reset, for which it gets another interval.
+    fn reset(&mut self) {
+        self.future = None;
+        self.done = true;
+        self.hold = None;
+        self.progress = Progress::default();
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -281,16 +305,36 @@ impl Streams {
                     None => continue,
                 }
             }
-            // Dropping a stream's future lets go of the stream, which resets it. Its bytes are gone
-            // once the connection can write the reset, for which it gets another interval.
-            task.future = None;
-            task.done = true;
-            task.hold = None;
-            task.progress = Progress::default();
-            if let Some(waker) = &task.waker {
-                waker.wake_by_ref();
-            }
+            task.reset();
         }
         Ok(reset)
+    }
+
+    /// Samples the pace of every stream that is being answered; the rate of the slowest that is
+    /// old enough to give way.
+    pub(crate) fn sample(&mut self, now: Instant, share: &SlowShare) -> Option<u64> {
+        let rates = self.running.iter_mut().filter_map(|task| {
+            let gone = task.answering()?;
+            let pace = task.pace.get_or_insert_with(|| Pace::new(now, gone));
+            let rate = share.rate(pace, now, gone);
+            pace.sample(gone);
+            rate
+        });
+        rates.min()
+    }
+
+    /// Resets the slowest stream that is old enough to give way; false if there is none.
+    pub(crate) fn cut_slowest(&mut self, now: Instant, share: &SlowShare) -> bool {
+        let slowest = self.running.iter_mut().filter_map(|task| {
+            let rate = share.rate(task.pace.as_ref()?, now, task.answering()?)?;
+            Some((rate, task))
+        });
+        match slowest.min_by_key(|(rate, _)| *rate) {
+            Some((_, task)) => {
+                task.reset();
+                true
+            }
+            None => false,
+        }
     }
 }

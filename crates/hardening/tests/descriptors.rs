@@ -14,8 +14,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use micronode_hardening::{
-    ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, accept,
-    plain_bad_request, plain_refusal, serve,
+    ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, SlowShare,
+    SlowShareLimits, accept, plain_bad_request, plain_refusal, serve,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -81,6 +81,11 @@ fn without_descriptors_idle_connections_give_way_and_newcomers_are_served() {
                 counters: Arc::clone(&counters),
                 bytes_in: Arc::new(AtomicU64::new(0)),
                 bytes_out: Arc::new(AtomicU64::new(0)),
+                slow_share: SlowShare::new(SlowShareLimits {
+                    rate: 0,
+                    window: Duration::from_secs(2),
+                    age: Duration::from_secs(5),
+                }),
                 render: plain_refusal,
                 render_bad_request: plain_bad_request,
             });

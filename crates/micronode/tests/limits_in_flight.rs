@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{Connection, Node, Response, object, wait_until};
 
 const MIB: usize = 1024 * 1024;
@@ -100,4 +102,34 @@ fn uploads_leave_a_tenth_of_the_permits_to_readers() {
     });
     // Readiness may have seen the crowd, and needs a second to believe that it is gone.
     wait_until("writes being taken", || write().status == 201);
+}
+
+#[test]
+fn the_slowest_reader_gives_way_to_a_newcomer_once_it_is_old() {
+    let node = Node::with(&["--rps", "0", "--in-flight", "4"]);
+    let path = node.store(&object(16 * MIB));
+    wait_until("the upload's permit", || node.metric(GETS) == Some(0.0));
+    let mut readers = stalled_readers(&node, &path, 4);
+    for reader in &mut readers {
+        assert_eq!(answer(reader).status, 200);
+    }
+    let tail = [("range", "bytes=-10")];
+    node.get(&path, &tail).assert_problem("overloaded");
+
+    // Slow, and above the least rate: nothing else ends them.
+    let started = std::time::Instant::now();
+    while started.elapsed() < Duration::from_secs(7) {
+        for reader in &mut readers {
+            reader.exactly(4096).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    assert_eq!(node.metric(GETS), Some(4.0));
+    assert_eq!(node.get(&path, &tail).status, 206);
+    assert_eq!(
+        node.metric("rejected_total{reason=\"slow_share\"}"),
+        Some(1.0)
+    );
+    // One gave way, and no more.
+    wait_until("the newcomer's permit", || node.metric(GETS) == Some(3.0));
 }

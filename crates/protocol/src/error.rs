@@ -78,6 +78,8 @@ error_codes! {
     IntegrityFail = "integrity_fail", 502, false, "Stored bytes do not match their address";
     /// Over the in-flight cap, a facet's permits, or the memory budget.
     Overloaded = "overloaded", 503, true, "Overloaded";
+    /// Cut for a newcomer, as the slowest stream when everything was taken.
+    SlowShare = "slow_share", 503, true, "Cut for a newcomer";
     /// Shed on purpose while the node is degraded.
     Degraded = "degraded", 503, true, "Degraded";
     /// The node is shutting down.

@@ -92,6 +92,14 @@ pub const CORR_ID_CHARS: usize = 64;
 
 /// Requests and streams in flight per node, over all data listeners.
 pub const IN_FLIGHT: usize = 512;
+/// When all permits are taken, the slowest stream below this many bytes per second ...
+pub const SLOW_SHARE_RATE: u64 = 64 * KIB as u64;
+/// ... over this long ...
+pub const SLOW_SHARE_WINDOW: Duration = Duration::from_secs(2);
+/// ... and older than this is cut for a newcomer, ...
+pub const SLOW_SHARE_AGE: Duration = Duration::from_secs(5);
+/// ... who waits at most this long for its permit.
+pub const SLOW_SHARE_WAIT: Duration = Duration::from_millis(200);
 /// Requests in flight on the admin plane, its own small budget.
 pub const ADMIN_IN_FLIGHT: usize = 32;
 /// Connections of the admin plane, its own small budget.

@@ -22,10 +22,11 @@ use micronode_hardening::{
     BodyPolicy, BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Permit, check_head,
     request_coding,
 };
-use micronode_protocol::limits::IN_FLIGHT_DEGRADED_PERCENT;
+use micronode_protocol::limits::{IN_FLIGHT_DEGRADED_PERCENT, SLOW_SHARE_WAIT};
 use micronode_protocol::{Address, ErrorCode};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A response body of the data plane: it holds the request's permits until its last byte is out.
@@ -113,7 +114,7 @@ async fn stages(
 
     // Rate, in flight, readiness.
     node.rate.admit(in_progress.started)?;
-    let permit = in_flight(node, operation.cost)?;
+    let permit = in_flight(node, operation.cost).await?;
     admit(node.state(), operation.cost)?;
 
     // Body: caps, pace, decoding.
@@ -178,10 +179,14 @@ fn has_capability(query: Option<&str>) -> bool {
     })
 }
 
-/// Writes may take at most nine tenths of what is in flight, so that readers always find room.
-fn in_flight(node: &Node, cost: Cost) -> Result<Permit, CallError> {
+/// Writes may take at most nine tenths of what is in flight, so that readers always find room; for
+/// a reader that finds none, the slowest stream gives way.
+async fn in_flight(node: &Node, cost: Cost) -> Result<Permit, CallError> {
     if cost != Cost::Write {
-        return Ok(node.in_flight.acquire()?);
+        return match node.in_flight.acquire() {
+            Ok(permit) => Ok(permit),
+            Err(refusal) => make_room(node).await.ok_or_else(|| refusal.into()),
+        };
     }
     let share = node.in_flight.cap() * IN_FLIGHT_DEGRADED_PERCENT as usize / 100;
     node.in_flight
@@ -196,6 +201,22 @@ fn in_flight(node: &Node, cost: Cost) -> Result<Permit, CallError> {
                 refusal.into()
             }
         })
+}
+
+/// Has the slowest stream cut, if one is slow enough, and waits for what it held. Who waits here is
+/// bounded by the streams that were cut for them.
+async fn make_room(node: &Node) -> Option<Permit> {
+    let until = clock::instant() + SLOW_SHARE_WAIT;
+    if !node.data_plane.slow_share.cut_slowest() {
+        return None;
+    }
+    while clock::instant() < until {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if let Ok(permit) = node.in_flight.acquire() {
+            return Some(permit);
+        }
+    }
+    None
 }
 
 /// What each state of readiness sheds.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
-    HeadLimits, InFlight, RateLimiter, cap_for_fd_limit,
+    HeadLimits, InFlight, RateLimiter, SlowShare, SlowShareLimits, cap_for_fd_limit,
 };
 use micronode_protocol::limits;
 use parking_lot::Mutex;
@@ -119,6 +119,11 @@ impl Node {
                 counters: Arc::new(Counters::new()),
                 bytes_in: Arc::default(),
                 bytes_out: Arc::default(),
+                slow_share: SlowShare::new(SlowShareLimits {
+                    rate: limits::SLOW_SHARE_RATE,
+                    window: limits::SLOW_SHARE_WINDOW,
+                    age: limits::SLOW_SHARE_AGE,
+                }),
                 render: problem::raw,
                 render_bad_request: problem::raw_bad_request,
             })

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::exchange::WatchedService;
 use crate::progress::Demand;
+use crate::slow_share::SlowShare;
 use crate::stream::{Transport, WatchedStream};
 use crate::streams::{Spawner, Streams, Unreachable};
 
@@ -35,6 +36,32 @@ pub(super) trait Driven {
     fn check_streams(&mut self, _now: Instant, _demand: Demand) -> Result<u64, Unreachable> {
         Ok(0)
     }
+
+    /// Samples the streams; the rate of the slowest that is old enough to give way. `connection`
+    /// is that of the connection as a whole.
+    fn sample_streams(
+        &mut self,
+        _now: Instant,
+        _share: &SlowShare,
+        connection: Option<u64>,
+    ) -> Option<u64> {
+        connection
+    }
+
+    /// Resets the slowest stream.
+    fn cut_slowest(&mut self, _now: Instant, _share: &SlowShare) -> Cut {
+        Cut::Connection
+    }
+}
+
+/// What there is to cut.
+pub(super) enum Cut {
+    /// The slowest of several streams has been reset.
+    Stream,
+    /// There is one stream, which is the connection.
+    Connection,
+    /// What was slow has ended by itself.
+    Nothing,
 }
 
 /// A connection whose protocol is not known: whether it is HTTP/2.
@@ -124,5 +151,22 @@ where
 
     fn check_streams(&mut self, now: Instant, demand: Demand) -> Result<u64, Unreachable> {
         self.streams.check(now, demand)
+    }
+
+    fn sample_streams(
+        &mut self,
+        now: Instant,
+        share: &SlowShare,
+        _connection: Option<u64>,
+    ) -> Option<u64> {
+        self.streams.sample(now, share)
+    }
+
+    fn cut_slowest(&mut self, now: Instant, share: &SlowShare) -> Cut {
+        if self.streams.cut_slowest(now, share) {
+            Cut::Stream
+        } else {
+            Cut::Nothing
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
@@ -15,6 +16,9 @@ use super::supervision::{Ending, Supervision};
 use crate::refusal::{Reason, Refusal};
 use crate::stream::{Transport, WatchedStream};
 use crate::watchdog::Expiry;
+
+/// When a request that gave way may be tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Supervision<'_> {
     pub(super) async fn close_http1<I: Transport>(
@@ -34,6 +38,20 @@ impl Supervision<'_> {
             }
             Ending::Expired(Expiry::Head) => self.refuse_head(Some(stream)).await,
             Ending::Expired(Expiry::Write) => self.drop_reader(),
+            Ending::GaveWay if self.activity.answered() => {
+                self.count(Reason::SlowShare);
+                self.activity.discard.store(true, Relaxed);
+            }
+            Ending::GaveWay => {
+                self.count(Reason::SlowShare);
+                let refusal = Refusal::new(
+                    Reason::SlowShare,
+                    "too much is in progress, and this request was the slowest",
+                )
+                .with_retry_after(RETRY_AFTER);
+                let answer = (self.context.render)(&refusal);
+                self.part(stream, Some(answer)).await;
+            }
             Ending::Finished(Err(_)) | Ending::Expired(Expiry::Idle) | Ending::Evicted => {}
         }
     }
@@ -46,7 +64,11 @@ impl Supervision<'_> {
             }
             Ending::Expired(Expiry::Head) => self.count(Reason::HeadTimeout),
             Ending::Expired(Expiry::Write) => self.drop_reader(),
-            Ending::Finished(_) | Ending::Expired(Expiry::Idle) | Ending::Evicted => {}
+            // Its streams give way one by one.
+            Ending::Finished(_)
+            | Ending::Expired(Expiry::Idle)
+            | Ending::Evicted
+            | Ending::GaveWay => {}
         }
     }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::driven::Driven;
+use super::driven::{Cut, Driven};
+use super::slow::Slowness;
 use super::{ConnectionContext, ConnectionLimits};
-use crate::activity::Activity;
+use crate::activity::{Activity, Phase};
 use crate::drain::DrainSignal;
 use crate::progress::Demand;
 use crate::refusal::Reason;
@@ -29,6 +30,8 @@ pub(super) enum Ending<T> {
     Expired(Expiry),
     /// Its slot is needed for another.
     Evicted,
+    /// Its one request was the slowest of all, and a newcomer found everything taken.
+    GaveWay,
 }
 
 /// Everything that watches a connection from the outside.
@@ -39,6 +42,7 @@ pub(super) struct Supervision<'a> {
     armed: Option<Instant>,
     /// When to check the streams next, while they need it.
     next_check: Option<Instant>,
+    slowness: Slowness,
     drain_started: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
     /// The waker that `slot` and `drain_started` know.
     waker: Option<Waker>,
@@ -73,6 +77,7 @@ impl<'a> Supervision<'a> {
             sleep,
             armed: None,
             next_check: None,
+            slowness: Slowness::new(context.slow_share.clone()),
             drain_started,
             waker: None,
             idle_after: 0,
@@ -112,6 +117,13 @@ impl<'a> Supervision<'a> {
             return Poll::Ready(Ending::Evicted);
         }
         self.observe();
+        if self.slowness.take_cut(cx.waker()) {
+            match driven.cut_slowest(Instant::now(), self.slowness.share()) {
+                Cut::Stream => self.count(Reason::SlowShare),
+                Cut::Connection => return Poll::Ready(Ending::GaveWay),
+                Cut::Nothing => {}
+            }
+        }
         self.poll_clock(cx, driven)
     }
 
@@ -135,8 +147,14 @@ impl<'a> Supervision<'a> {
     fn observe(&mut self) {
         let activity = self.activity;
         let calls = activity.calls();
+        let phase = activity.phase();
         self.watchdog
-            .observe(activity.phase(), calls, activity.delivered(), Instant::now);
+            .observe(phase, calls, activity.delivered(), Instant::now);
+        if matches!(phase, Phase::Busy | Phase::Blocked) {
+            self.slowness.work(calls, activity.moved());
+        } else {
+            self.slowness.rest();
+        }
         if self.idle_after != calls && activity.rests() {
             self.idle_after = calls;
             self.slot.idle(self.watchdog.idle_since());
@@ -168,7 +186,8 @@ impl<'a> Supervision<'a> {
         driven: &mut D,
     ) -> Poll<Ending<D::Output>> {
         loop {
-            let wanted = [self.watchdog.deadline(), self.next_check];
+            let sample = self.slowness.next_sample();
+            let wanted = [self.watchdog.deadline(), self.next_check, sample];
             let Some(wanted) = wanted.into_iter().flatten().min() else {
                 return Poll::Pending;
             };
@@ -186,6 +205,16 @@ impl<'a> Supervision<'a> {
                 }
                 let needed = self.activity.needs_checks();
                 self.next_check = needed.then(|| now + self.check_interval());
+            }
+            if sample.is_some_and(|at| at <= now) {
+                let (calls, moved) = (self.activity.calls(), self.activity.moved());
+                let rate = self.slowness.sample(now, calls, moved);
+                let rate = driven.sample_streams(now, self.slowness.share(), rate);
+                self.slowness.publish(rate);
+                // Registers this task with an entry that may be new.
+                if self.slowness.take_cut(cx.waker()) {
+                    cx.waker().wake_by_ref();
+                }
             }
             if let Some(expiry) = self.watchdog.expired(now) {
                 return Poll::Ready(Ending::Expired(expiry));

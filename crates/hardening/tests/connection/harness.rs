@@ -15,8 +15,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use micronode_hardening::{
-    ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, Reason, accept,
-    plain_bad_request, plain_refusal, serve,
+    ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, Reason, SlowShare,
+    SlowShareLimits, accept, plain_bad_request, plain_refusal, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -44,6 +44,13 @@ pub const LIMITS: ConnectionLimits = ConnectionLimits {
     h2_send_buffer: 128 * 1024,
     h2_control_burst: 1000,
     h2_control_per_second: 100,
+};
+
+/// Who gives way, and when.
+pub const SLOW_SHARE: SlowShareLimits = SlowShareLimits {
+    rate: 64 * 1024,
+    window: Duration::from_secs(2),
+    age: Duration::from_secs(5),
 };
 
 /// The same, for tests over loopback that have to wait in real time.
@@ -81,6 +88,7 @@ impl Node {
                 counters: Arc::new(Counters::new()),
                 bytes_in: Arc::new(AtomicU64::new(0)),
                 bytes_out: Arc::new(AtomicU64::new(0)),
+                slow_share: SlowShare::new(SLOW_SHARE),
                 render: plain_refusal,
                 render_bad_request: plain_bad_request,
             }),

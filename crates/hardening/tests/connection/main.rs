@@ -8,6 +8,7 @@
 mod drain;
 mod floods;
 mod frames;
+mod giving_way;
 mod harness;
 mod http1;
 mod http2;
