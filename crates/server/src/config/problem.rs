@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, where it came from, and all of it at once.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::PathBuf;
 
@@ -166,11 +166,27 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = OneLine(&self.name);
         match &self.origin {
             // The name already says where it is.
-            Origin::Default | Origin::Env(_) => write!(f, "{}: {}", self.name, self.reason),
-            origin => write!(f, "{} ({origin}): {}", self.name, self.reason),
+            Origin::Default | Origin::Env(_) => write!(f, "{name}: {}", self.reason),
+            origin => write!(f, "{name} ({origin}): {}", self.reason),
         }
+    }
+}
+
+/// A text with its control characters escaped: the name of a variable or a file may have any.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|char| {
+            if char.is_control() {
+                write!(f, "{}", char.escape_debug())
+            } else {
+                f.write_char(char)
+            }
+        })
     }
 }
 
