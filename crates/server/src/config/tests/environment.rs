@@ -47,6 +47,16 @@ fn one_key_has_one_variable() {
     }
 }
 
+/// A variable whose name had a line break in it was complained about in two lines, the second of
+/// which whoever had set the variable could word as a problem of its own. Found by fuzzing.
+#[test]
+fn a_name_cannot_add_lines_to_what_is_said() {
+    assert_eq!(
+        problems(load_env(&[("MICRO_DEVS\n\u{9b}", "1")])),
+        ["MICRO_DEVS\\n\\u{9b}: unknown key; the nearest known one is MICRO_DEV"]
+    );
+}
+
 #[test]
 fn tokio_workers_sets_workers_unless_ours_does() {
     let workers = |variables: &[(&str, &str)]| {
