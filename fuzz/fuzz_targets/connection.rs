@@ -61,7 +61,7 @@ const SLOW_SHARE: SlowShareLimits = SlowShareLimits {
 const PIPE_BYTES: usize = 16 * 1024;
 
 /// The answer to a GET: more than a peer that does not read can be given.
-const ANSWER: &[u8] = &[b'x'; 40_000];
+const ANSWER: &[u8] = &[b'x'; 100_000];
 
 /// Most that is echoed, in bytes.
 const ECHO_BYTES: u64 = 1 << 20;
