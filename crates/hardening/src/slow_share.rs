@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -80,9 +81,9 @@ impl SlowShare {
         true
     }
 
-    /// Between two samples of a stream's pace.
+    /// Between two samples of a stream's pace; never zero, which would leave time for nothing else.
     pub(crate) fn sample_interval(&self) -> Duration {
-        self.shared.limits.window / SAMPLES as u32
+        (self.shared.limits.window / SAMPLES as u32).max(Duration::from_millis(1))
     }
 
     /// Bytes per second of a stream that is old enough to give way.
@@ -124,13 +125,19 @@ impl Entry {
         self.candidate.rate.store(rate.unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Whether the slowest stream is to be cut: true once for every time that it was told.
-    pub(crate) fn take_cut(&self, waker: &std::task::Waker) -> bool {
+    /// Has a cut from now on wake the task; whether one has been asked for before.
+    pub(crate) fn listen(&self, waker: &Waker) -> bool {
         self.candidate.connection.register(waker);
-        let cut = self.candidate.cut.swap(false, Relaxed);
+        self.candidate.cut.load(Relaxed)
+    }
+
+    /// Whether the slowest stream is to be cut: true once for every time that it was told.
+    pub(crate) fn take_cut(&self, waker: &Waker) -> bool {
+        let cut = self.listen(waker);
         if cut {
-            // Until the next sample, nobody knows how slow the rest is.
+            // Nobody knows how slow the rest is until the next sample, so nobody asks again before.
             self.publish(None);
+            self.candidate.cut.store(false, Relaxed);
         }
         cut
     }
@@ -221,8 +228,9 @@ mod tests {
         });
         let young = share.enter();
         young.publish(None);
-        let waker = std::task::Waker::noop();
+        let waker = Waker::noop();
         assert!(share.cut_slowest());
+        assert!(slowest.listen(waker), "who only listens does not take it");
         assert!(slowest.take_cut(waker) && !slowest.take_cut(waker));
         assert!(share.cut_slowest());
         assert!(slow.take_cut(waker));

@@ -88,7 +88,12 @@ impl Slowness {
         }
     }
 
-    /// Whether the slowest request has to give way now. The task is woken when it has to later.
+    /// Has the task woken when the slowest request has to give way; whether it has to already.
+    pub(super) fn listen(&self, waker: &Waker) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.listen(waker))
+    }
+
+    /// Whether the slowest request has to give way now.
     pub(super) fn take_cut(&self, waker: &Waker) -> bool {
         self.entry
             .as_ref()

@@ -211,8 +211,8 @@ impl<'a> Supervision<'a> {
                 let rate = self.slowness.sample(now, calls, moved);
                 let rate = driven.sample_streams(now, self.slowness.share(), rate);
                 self.slowness.publish(rate);
-                // Registers this task with an entry that may be new.
-                if self.slowness.take_cut(cx.waker()) {
+                // The entry may be new, and a cut may have come before anybody listened.
+                if self.slowness.listen(cx.waker()) {
                     cx.waker().wake_by_ref();
                 }
             }
