@@ -22,7 +22,7 @@ use micronode_hardening::layers::{
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
     Drain, HeadLimits, InFlight, RateLimiter, Reason, Refusal, SlowShare, SlowShareLimits, accept,
-    cap_for_fd_limit, plain_bad_request, plain_refusal, serve,
+    cap_for_fd_limit, plain_refusal, serve,
 };
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -66,7 +66,6 @@ async fn main() -> std::io::Result<()> {
             age: Duration::from_secs(5),
         }),
         render: plain_refusal,
-        render_bad_request: plain_bad_request,
     });
     let drain = Drain::new();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 8000)).await?;

@@ -106,8 +106,6 @@ pub struct ConnectionContext {
     /// A complete HTTP/1.1 response, with `Connection: close`, for a refusal that no service
     /// sees. [`plain_refusal`] is one.
     pub render: fn(&Refusal) -> Bytes,
-    /// The same for bytes that are not an HTTP request. [`plain_bad_request`] is one.
-    pub render_bad_request: fn() -> Bytes,
 }
 
 /// A refusal as a complete HTTP/1.1 response with a line of text.
@@ -115,23 +113,11 @@ pub fn plain_refusal(refusal: &Refusal) -> Bytes {
     let retry_after = refusal
         .retry_after_seconds()
         .map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n"));
-    plain_response(refusal.reason.status(), &retry_after, refusal.detail)
-}
-
-/// The answer to bytes that are not an HTTP request, with a line of text.
-pub fn plain_bad_request() -> Bytes {
-    plain_response(
-        http::StatusCode::BAD_REQUEST,
-        "",
-        "this is not an HTTP request",
-    )
-}
-
-fn plain_response(status: http::StatusCode, fields: &str, line: &str) -> Bytes {
+    let (status, line) = (refusal.reason.status(), refusal.detail);
     let length = line.len() + 1;
     Bytes::from(format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n{fields}\r\n{line}\n"
+         Connection: close\r\n{retry_after}\r\n{line}\n"
     ))
 }
 

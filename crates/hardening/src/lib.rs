@@ -53,9 +53,7 @@ mod watchdog;
 
 pub use accept::accept;
 pub use body::{BodyPolicy, GuardedBody};
-pub use connection::{
-    ConnectionContext, ConnectionLimits, plain_bad_request, plain_refusal, serve,
-};
+pub use connection::{ConnectionContext, ConnectionLimits, plain_refusal, serve};
 pub use deadline::Deadline;
 pub use decompress::{Coding, DecodedBody, DecompressLimits, PIECE_BYTES, request_coding};
 pub use drain::{Drain, DrainSignal};

@@ -37,6 +37,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// What arrived is not an HTTP request.
+    BadRequest = "bad_request", BAD_REQUEST;
     /// The request head was not complete in time.
     HeadTimeout = "head_timeout", REQUEST_TIMEOUT;
     /// The request head has too many bytes or fields.

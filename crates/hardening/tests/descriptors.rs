@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use micronode_hardening::{
     ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, SlowShare,
-    SlowShareLimits, accept, plain_bad_request, plain_refusal, serve,
+    SlowShareLimits, accept, plain_refusal, serve,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -87,7 +87,6 @@ fn without_descriptors_idle_connections_give_way_and_newcomers_are_served() {
                     age: Duration::from_secs(5),
                 }),
                 render: plain_refusal,
-                render_bad_request: plain_bad_request,
             });
             let drain = Drain::new();
             accept(

@@ -125,7 +125,6 @@ impl Node {
                     age: limits::SLOW_SHARE_AGE,
                 }),
                 render: problem::raw,
-                render_bad_request: problem::raw_bad_request,
             })
         };
         Self {

@@ -32,7 +32,7 @@ impl Supervision<'_> {
                 let answer = if error.is_parse_too_large() {
                     self.refusal(Reason::HeadTooLarge, "the request head is too large")
                 } else {
-                    (self.context.render_bad_request)()
+                    self.refusal(Reason::BadRequest, "this is not an HTTP request")
                 };
                 self.part(stream, Some(answer)).await;
             }

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use micronode_hardening::{
     ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, Reason, SlowShare,
-    SlowShareLimits, accept, plain_bad_request, plain_refusal, serve,
+    SlowShareLimits, accept, plain_refusal, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -90,7 +90,6 @@ impl Node {
                 bytes_out: Arc::new(AtomicU64::new(0)),
                 slow_share: SlowShare::new(SLOW_SHARE),
                 render: plain_refusal,
-                render_bad_request: plain_bad_request,
             }),
             slots: ConnectionSlots::new(cap),
             drain: Drain::new(),

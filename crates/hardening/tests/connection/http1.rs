@@ -182,11 +182,12 @@ async fn a_head_at_its_bounds_passes_and_one_above_is_answered_431_in_our_words(
 #[tokio::test(start_paused = true)]
 async fn what_is_not_http_is_answered_400_in_our_words() {
     let node = Node::new(LIMITS, 1);
-    for bytes in [
+    let broken = [
         "\0\0\0\0",
         "GET\r\n\r\n",
         "GET / HTTP/1.1\r\nbad name: x\r\n\r\n",
-    ] {
+    ];
+    for (count, bytes) in broken.into_iter().enumerate() {
         let mut client = node.connect(4096);
         client.send(bytes).await;
         let answer = client.rest().await;
@@ -196,6 +197,7 @@ async fn what_is_not_http_is_answered_400_in_our_words() {
             "{answer}"
         );
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert_eq!(node.counted(Reason::BadRequest), count as u64 + 1);
         until_free(&node).await;
     }
 }

@@ -5,7 +5,6 @@ use crate::ingress::http::correlation;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use micronode_hardening::Refusal;
-use micronode_protocol::ErrorCode;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -78,20 +77,10 @@ fn whole_seconds(after: Duration) -> u64 {
 }
 
 /// A complete HTTP/1.1 response for a refusal that happens before a request exists, and so
-/// outside of the HTTP library: a head that is late or too large, a connection over the cap.
+/// outside of the HTTP library: a head that is late, too large or none at all, a connection over
+/// the cap.
 pub(crate) fn raw(refusal: &Refusal) -> Bytes {
-    raw_response(&CallError::from(*refusal))
-}
-
-/// The same for bytes that are not an HTTP request.
-pub(crate) fn raw_bad_request() -> Bytes {
-    raw_response(&CallError::new(
-        ErrorCode::BadRequest,
-        "this is not an HTTP request",
-    ))
-}
-
-fn raw_response(error: &CallError) -> Bytes {
+    let error = &CallError::from(*refusal);
     let corr_id = correlation::made_up();
     let corr_id = corr_id.to_str().unwrap_or_default();
     let body = document(error, corr_id);
