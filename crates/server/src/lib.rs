@@ -11,6 +11,8 @@ mod call;
 mod clock;
 pub mod config;
 mod dispatch;
+#[cfg(test)]
+mod documents;
 mod fds;
 mod guard;
 mod ingress;
