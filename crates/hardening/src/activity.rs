@@ -59,6 +59,8 @@ pub(crate) struct Activity {
     pub(crate) ended: AtomicBool,
     /// The peer went over its allowance of control frames.
     pub(crate) flooded: AtomicBool,
+    /// HTTP/1: a head says twice where its body ends.
+    pub(crate) ambiguous: AtomicBool,
     /// What the peer has not taken when the stream is closed is to be discarded.
     pub(crate) discard: AtomicBool,
 }
@@ -83,6 +85,7 @@ impl Activity {
             flushed: AtomicBool::new(true),
             ended: AtomicBool::new(false),
             flooded: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
             discard: AtomicBool::new(false),
         }
     }

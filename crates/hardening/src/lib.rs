@@ -36,6 +36,7 @@ mod decompress;
 mod drain;
 mod exchange;
 mod flood;
+mod framing;
 mod head;
 mod held;
 mod in_flight;

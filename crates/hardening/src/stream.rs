@@ -1,7 +1,7 @@
 //! The byte stream under one connection, watched.
 //!
 //! Notes what moves and what does not, holds HTTP/2 peers to their allowance of control frames,
-//! and keeps the HTTP/1 implementation's own terse answers to unreadable requests off the wire,
+//! ends HTTP/1 requests whose bodies have two ends, and keeps the HTTP/1 implementation's own terse answers to unreadable requests off the wire,
 //! so that the service's rendering of the refusal can take their place.
 
 use std::io::{self, IoSlice};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::activity::Activity;
 use crate::flood::FloodMeter;
+use crate::framing::HeadScan;
 use crate::unsent;
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113, 3.4).
@@ -52,7 +53,7 @@ impl Transport for DuplexStream {}
 enum Carries {
     /// Not known yet, or nothing any more: bytes pass.
     Anything,
-    Http1,
+    Http1(HeadScan),
     /// Boxed: most connections are HTTP/1.
     Http2(Box<FloodMeter>),
 }
@@ -111,7 +112,7 @@ impl<I: Transport> WatchedStream<I> {
     }
 
     pub(crate) fn carry_http1(&mut self) {
-        self.carries = Carries::Http1;
+        self.carries = Carries::Http1(HeadScan::default());
     }
 
     pub(crate) fn carry_http2(&mut self, meter: FloodMeter) {
@@ -125,7 +126,7 @@ impl<I: Transport> WatchedStream<I> {
 
     /// The implementation's own answer to a request that it could not read.
     fn is_unasked(&self) -> bool {
-        matches!(self.carries, Carries::Http1)
+        matches!(self.carries, Carries::Http1(_))
             && self.activity.flushed.load(Relaxed)
             && !self.activity.in_progress()
     }
@@ -134,10 +135,16 @@ impl<I: Transport> WatchedStream<I> {
         let activity = &*self.activity;
         match &mut self.carries {
             Carries::Anything => {}
-            Carries::Http1 => {
+            Carries::Http1(scan) => {
                 let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
                 if !activity.in_progress() && !bytes.iter().all(blank) {
-                    activity.head_open.store(true, Relaxed);
+                    if !activity.head_open.swap(true, Relaxed) {
+                        *scan = HeadScan::default();
+                    }
+                    if scan.read(bytes).is_err() {
+                        activity.ambiguous.store(true, Relaxed);
+                        return Err(io::Error::other("a body with two ends"));
+                    }
                 }
                 shift_in(&mut self.tail, bytes);
                 let ends_head = self.tail == *b"\n\r\n" || self.tail.ends_with(b"\n\n");
@@ -259,7 +266,7 @@ impl<I: Transport> AsyncWrite for WatchedStream<I> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // An HTTP/1 connection is shut down after its last word, which may not have been said.
-        if matches!(self.carries, Carries::Http1) {
+        if matches!(self.carries, Carries::Http1(_)) {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.io).poll_shutdown(cx)

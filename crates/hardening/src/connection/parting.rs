@@ -27,6 +27,12 @@ impl Supervision<'_> {
         ending: Ending<hyper::Result<()>>,
     ) {
         match ending {
+            // The stream ended the connection, which looks like the peer's end or its failure.
+            Ending::Finished(_) if self.activity.ambiguous.load(Relaxed) => {
+                let detail = "a request with Transfer-Encoding has no Content-Length";
+                let answer = self.refusal(Reason::BadRequest, detail);
+                self.part(stream, Some(answer)).await;
+            }
             Ending::Finished(Ok(())) => self.part(stream, None).await,
             Ending::Finished(Err(error)) if error.is_parse() && !self.activity.in_progress() => {
                 let answer = if error.is_parse_too_large() {

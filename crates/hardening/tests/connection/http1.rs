@@ -202,6 +202,54 @@ async fn what_is_not_http_is_answered_400_in_our_words() {
     }
 }
 
+/// Two readers of such a request may disagree about where the next one begins.
+#[tokio::test(start_paused = true)]
+async fn a_body_with_a_length_and_a_transfer_coding_is_refused_and_ends_the_connection() {
+    let length = "Content-Length: 3\r\n";
+    let coding = "Transfer-Encoding: chunked\r\n";
+    let body = "0\r\n\r\n";
+    for (count, (first, second)) in [(length, coding), (coding, length)].into_iter().enumerate() {
+        let node = Node::new(LIMITS, 1);
+        let mut client = node.connect(4096);
+        for _ in 0..count {
+            client.is_served().await;
+            client
+                .send(format!("POST /read HTTP/1.1\r\n{coding}\r\n{body}"))
+                .await;
+            assert!(client.response().await.0.starts_with("http/1.1 200 "));
+        }
+        let smuggled = "GET /bytes/7 HTTP/1.1\r\n\r\n";
+        client
+            .send(format!(
+                "POST /read HTTP/1.1\r\n{first}{second}\r\n{body}{smuggled}"
+            ))
+            .await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert_eq!(node.counted(Reason::BadRequest), 1);
+        until_free(&node).await;
+    }
+}
+
+/// A head that comes with the request before it is not looked at: the coding counts, and the
+/// connection ends (RFC 9112, 6.3).
+#[tokio::test(start_paused = true)]
+async fn nothing_after_a_pipelined_body_with_two_ends_is_a_request() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(4096);
+    let both = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n";
+    let next = "GET /bytes/7 HTTP/1.1\r\n\r\n";
+    client
+        .send(format!(
+            "GET /pause/1 HTTP/1.1\r\n\r\nPOST /read HTTP/1.1\r\n{both}\r\n0\r\n\r\n{next}"
+        ))
+        .await;
+    let answers = client.rest().await;
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 2, "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1").count(), 2, "{answers}");
+}
+
 async fn until_free(node: &Node) {
     crate::harness::until("the connection is gone", || node.slots.open() == 0).await;
 }
