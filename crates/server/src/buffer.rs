@@ -1,7 +1,6 @@
 //! Bodies that must be whole before they mean anything, collected under a byte reservation.
 
 use crate::call::{CallBody, CallError};
-use crate::dispatch::over_budget;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use micronode_engine::{Budget, MemoryKind, Reservation};
@@ -37,9 +36,7 @@ impl Collected {
 /// Collects a body that the guard has capped at one-shot size. Memory is reserved before it is
 /// allocated, one group at a time.
 pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Collected, CallError> {
-    let mut reservation = budget
-        .reserve(MemoryKind::Buffers, 0)
-        .map_err(over_budget)?;
+    let mut reservation = budget.reserve(MemoryKind::Buffers, 0)?;
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else {
@@ -51,7 +48,7 @@ pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Colle
                 .next_multiple_of(GROUP_BYTES)
                 .max(2 * bytes.capacity());
             let more = (capacity - bytes.capacity()) as u64;
-            reservation.grow(more).map_err(over_budget)?;
+            reservation.grow(more)?;
             reservation.fill(more);
             bytes.reserve(capacity - bytes.len());
         }

@@ -64,11 +64,13 @@ fn not_found() -> CallError {
 }
 
 /// Memory that the budget does not have: writes are shed until some is given back.
-pub(crate) fn over_budget(_: OverBudget) -> CallError {
-    CallError::new(
-        ErrorCode::Degraded,
-        "the memory budget is used up; delete objects or come back later",
-    )
+impl From<OverBudget> for CallError {
+    fn from(_: OverBudget) -> Self {
+        Self::new(
+            ErrorCode::Degraded,
+            "the memory budget is used up; delete objects or come back later",
+        )
+    }
 }
 
 impl From<GetError> for CallError {
@@ -89,7 +91,7 @@ impl From<PutError> for CallError {
             PutError::TooLarge { .. } => {
                 Self::new(ErrorCode::BodyTooLarge, "larger than limits.max_object")
             }
-            PutError::OverBudget(error) => over_budget(error),
+            PutError::OverBudget(error) => error.into(),
             PutError::DigestMismatch => Self::new(
                 ErrorCode::DigestMismatch,
                 "the body does not hash to the address",

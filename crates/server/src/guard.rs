@@ -288,10 +288,7 @@ fn guarded_body(
 /// A decoder's window is memory like any other.
 fn decoder_memory(node: &Node, bytes: usize) -> Result<Reservation, CallError> {
     let bytes = bytes as u64;
-    let mut reservation = node
-        .budget
-        .reserve(MemoryKind::Decoders, bytes)
-        .map_err(crate::dispatch::over_budget)?;
+    let mut reservation = node.budget.reserve(MemoryKind::Decoders, bytes)?;
     reservation.fill(bytes);
     Ok(reservation)
 }

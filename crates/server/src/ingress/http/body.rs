@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 pub(crate) enum ReplyBody {
     /// Bytes at hand; `None` once they are out, or when there are none.
     Full(Option<Bytes>),
+    /// A manifest's head, until it is out, and its chaining values in the object's own memory.
+    Manifest(Option<Bytes>, Bytes),
     /// One range of an object; every piece is verified as it is asked for.
     Object(Pieces),
     /// Several ranges of an object.
@@ -54,6 +56,9 @@ impl ReplyBody {
     fn remaining(&self) -> u64 {
         match self {
             Self::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Manifest(head, values) => {
+                (head.as_ref().map_or(0, Bytes::len) + values.len()) as u64
+            }
             Self::Object(pieces) => pieces.remaining(),
             Self::Multipart(multipart) => multipart.remaining(),
         }
@@ -70,6 +75,10 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, IntegrityError>>> {
         let piece = match self.get_mut() {
             Self::Full(bytes) => bytes.take().map(Ok),
+            Self::Manifest(head, values) => head
+                .take()
+                .or_else(|| Some(std::mem::take(values)).filter(|values| !values.is_empty()))
+                .map(Ok),
             Self::Object(pieces) => pieces.next(),
             Self::Multipart(multipart) => multipart.next(),
         };

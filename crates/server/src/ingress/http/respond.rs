@@ -7,7 +7,6 @@ use super::problem::Failure;
 use super::range::{Selection, select};
 use super::routes::{Operation, Route};
 use crate::call::{CallError, Reply};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use micronode_engine::{IntegrityError, Now, Object, Stored};
 use micronode_protocol::ErrorCode;
@@ -30,7 +29,7 @@ pub(crate) fn respond(
 ) -> Result<Response<ReplyBody>, Failure> {
     match reply {
         Reply::Object(object) if operation.route == Route::Manifest => {
-            Ok(manifest(&operation.method, &object)?)
+            Ok(manifest(&operation.method, &object, now)?)
         }
         Reply::Object(object) => representation(&operation.method, &head.headers, &object, now),
         Reply::Stored(stored) => Ok(created(&stored)),
@@ -104,8 +103,13 @@ fn integrity(_: IntegrityError) -> CallError {
     )
 }
 
-fn manifest(method: &Method, object: &Object) -> Result<Response<ReplyBody>, CallError> {
-    let bytes = Bytes::from(object.manifest().encode());
+fn manifest(
+    method: &Method,
+    object: &Arc<Object>,
+    now: Now,
+) -> Result<Response<ReplyBody>, CallError> {
+    let [head, values] = object.encoded_manifest();
+    let length = (head.len() + values.len()) as u64;
     let mut response = Response::new(ReplyBody::empty());
     let headers = response.headers_mut();
     headers.insert(
@@ -113,13 +117,10 @@ fn manifest(method: &Method, object: &Object) -> Result<Response<ReplyBody>, Cal
         HeaderValue::from_static("application/vnd.micronode.manifest"),
     );
     headers.insert(header::ETAG, etag(object));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, max-age=31536000, immutable"),
-    );
+    headers.insert(header::CACHE_CONTROL, cache_control(object, now));
     untrusted_content(headers);
-    fill(&mut response, method, bytes.len() as u64, || {
-        Ok(ReplyBody::full(bytes))
+    fill(&mut response, method, length, || {
+        Ok(ReplyBody::Manifest(Some(head), values))
     })?;
     Ok(response)
 }
@@ -251,14 +252,7 @@ fn object_fields(headers: &mut HeaderMap, object: &Object, etag: &HeaderValue, n
     headers.reserve(12);
     headers.insert(header::ETAG, etag.clone());
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(
-        header::CACHE_CONTROL,
-        cache_control(
-            object
-                .expires_at_wall_ms(now)
-                .map(|at| at.saturating_sub(now.wall_ms)),
-        ),
-    );
+    headers.insert(header::CACHE_CONTROL, cache_control(object, now));
     let modified = UNIX_EPOCH + Duration::from_millis(object.stored_at_wall_ms());
     let modified =
         HeaderValue::try_from(httpdate::fmt_http_date(modified)).expect("a date is a field value");
@@ -283,11 +277,11 @@ fn untrusted_content(headers: &mut HeaderMap) {
     );
 }
 
-fn cache_control(remaining_ms: Option<u64>) -> HeaderValue {
-    match remaining_ms
-        .map(|ms| ms / 1000)
-        .filter(|&seconds| seconds < YEAR_SECONDS)
-    {
+fn cache_control(object: &Object, now: Now) -> HeaderValue {
+    let remaining = object
+        .expires_at_wall_ms(now)
+        .map(|at| at.saturating_sub(now.wall_ms) / 1000);
+    match remaining.filter(|&seconds| seconds < YEAR_SECONDS) {
         None => HeaderValue::from_static("private, max-age=31536000, immutable"),
         Some(seconds) => HeaderValue::try_from(format!("private, max-age={seconds}, immutable"))
             .expect("digits are a field value"),

@@ -63,22 +63,14 @@ const fn operation(
     }
 }
 
-const UPLOAD: &[ErrorCode] = &[
+/// What any request body may be refused for.
+const BODY: &[ErrorCode] = &[
     BadRequest,
-    BadAddress,
     BadEncoding,
     BodyTimeout,
     BodyTooLarge,
     DecompressBound,
     UnsupportedEncoding,
-    DigestMismatch,
-];
-const READ: &[ErrorCode] = &[
-    BadAddress,
-    NotFound,
-    PreconditionFailed,
-    RangeUnsatisfiable,
-    IntegrityFail,
 ];
 
 /// Every operation, grouped by route.
@@ -89,7 +81,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Write,
         "Store a body; the node computes its address",
         &[(201, "stored"), (200, "was there already")],
-        UPLOAD,
+        BODY,
     ),
     operation(
         Route::Object,
@@ -101,7 +93,13 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
             (206, "the asked ranges"),
             (304, "the client's copy is current"),
         ],
-        READ,
+        &[
+            BadAddress,
+            NotFound,
+            PreconditionFailed,
+            RangeUnsatisfiable,
+            IntegrityFail,
+        ],
     ),
     operation(
         Route::Object,
@@ -112,7 +110,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
             (200, "the object's head"),
             (304, "the client's copy is current"),
         ],
-        READ,
+        &[BadAddress, NotFound, PreconditionFailed, IntegrityFail],
     ),
     operation(
         Route::Object,
@@ -120,7 +118,16 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Write,
         "Store a body that must hash to the address",
         &[(201, "stored"), (200, "was there already")],
-        UPLOAD,
+        &[
+            BadRequest,
+            BadAddress,
+            BadEncoding,
+            BodyTimeout,
+            BodyTooLarge,
+            DecompressBound,
+            UnsupportedEncoding,
+            DigestMismatch,
+        ],
     ),
     operation(
         Route::Object,
@@ -152,7 +159,15 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Buffer,
         "Which of these objects are here: a JSON array of at most 4096 addresses in, one of booleans out",
         &[(200, "one boolean per address, in order")],
-        &[BadRequest, BadAddress, BodyTimeout, BodyTooLarge],
+        &[
+            BadRequest,
+            BadAddress,
+            BadEncoding,
+            BodyTimeout,
+            BodyTooLarge,
+            DecompressBound,
+            UnsupportedEncoding,
+        ],
     ),
     operation(
         Route::Echo,
@@ -160,13 +175,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Buffer,
         "The body back",
         &[(200, "the body")],
-        &[
-            BadEncoding,
-            BodyTimeout,
-            BodyTooLarge,
-            DecompressBound,
-            UnsupportedEncoding,
-        ],
+        BODY,
     ),
     operation(
         Route::OpenApi,
