@@ -63,7 +63,8 @@ pub async fn accept<F>(
             Ok((stream, peer)) => {
                 backoff = BACKOFF_MIN;
                 prepare(&stream);
-                match slots.admit() {
+                // Whoever comes meanwhile could not be admitted either.
+                match slots.admit_soon().await {
                     Some(slot) => on_connection(stream, peer, slot),
                     None => {
                         counters.count(Reason::Overloaded);

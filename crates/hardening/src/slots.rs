@@ -4,22 +4,30 @@
 //! that has been idle longest is told to close and the newcomer is admitted at once. Only when
 //! every connection is serving a request is a newcomer turned away.
 //!
-//! A connection changes between idle and busy with one atomic store on its own entry; the
-//! registry's lock is taken when connections open and close, never per request.
+//! A connection changes between idle and busy with one atomic operation on its own entry; the
+//! registry's lock is taken when connections open and close, and for the rare request that comes
+//! before its connection has heeded an eviction. Such a request is served, and the eviction is
+//! void: one that does not leave soon must not count as leaving.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// Values of [`Entry::idle_since`] that are not times.
 const BUSY: u64 = u64::MAX;
 const EVICTED: u64 = u64::MAX - 1;
+
+/// How long a newcomer waits for a connection that has been told to close. An idle one leaves as
+/// soon as its task runs.
+const LEAVES_WITHIN: Duration = Duration::from_millis(100);
 
 /// A bound on open connections, shared by every listener that draws on it.
 #[derive(Clone, Debug)]
@@ -32,6 +40,8 @@ struct Shared {
     /// Idle times are microseconds since this.
     epoch: Instant,
     registry: Mutex<Registry>,
+    /// A connection has left, or goes on although it was told to close.
+    fewer_leaving: Notify,
 }
 
 #[derive(Debug)]
@@ -44,9 +54,17 @@ struct Registry {
     leaving: usize,
 }
 
+/// Why there is no slot for a newcomer.
+enum Full {
+    /// Every connection is serving a request.
+    Busy,
+    /// As many as may be leaving at once have been told to close and still are.
+    Leaving,
+}
+
 #[derive(Debug)]
 struct Entry {
-    /// Microseconds since [`Shared::epoch`], [`BUSY`] or [`EVICTED`]. Once evicted it stays so.
+    /// Microseconds since [`Shared::epoch`], [`BUSY`] or [`EVICTED`].
     idle_since: AtomicU64,
     /// The connection's task.
     waker: AtomicWaker,
@@ -64,6 +82,7 @@ impl ConnectionSlots {
                     open: HashMap::new(),
                     leaving: 0,
                 }),
+                fewer_leaving: Notify::new(),
             }),
         }
     }
@@ -89,11 +108,33 @@ impl ConnectionSlots {
     /// as a quarter of the cap have been told to close and still are, which bounds the sockets
     /// that exist at once to one and a quarter times the cap).
     pub fn admit(&self) -> Option<Slot> {
+        self.try_admit().ok()
+    }
+
+    /// The same, but newcomers that come faster than idle connections leave wait for one to be
+    /// gone, if not for long.
+    pub async fn admit_soon(&self) -> Option<Slot> {
+        let until = Instant::now() + LEAVES_WITHIN;
+        loop {
+            // Made before it is looked, so that nothing is missed in between.
+            let fewer_leaving = self.shared.fewer_leaving.notified();
+            match self.try_admit() {
+                Ok(slot) => return Some(slot),
+                Err(Full::Busy) => return None,
+                Err(Full::Leaving) => timeout_at(until, fewer_leaving).await.ok()?,
+            }
+        }
+    }
+
+    fn try_admit(&self) -> Result<Slot, Full> {
         let now = self.shared.since_epoch(Instant::now());
         let mut registry = self.shared.registry.lock();
         while registry.staying() >= registry.cap {
-            if registry.leaving >= (registry.cap / 4).max(1) || !registry.evict_longest_idle() {
-                return None;
+            if registry.leaving >= (registry.cap / 4).max(1) {
+                return Err(Full::Leaving);
+            }
+            if !registry.evict_longest_idle() {
+                return Err(Full::Busy);
             }
         }
         let id = registry.next_id;
@@ -103,7 +144,7 @@ impl ConnectionSlots {
             waker: AtomicWaker::new(),
         });
         registry.open.insert(id, Arc::clone(&entry));
-        Some(Slot {
+        Ok(Slot {
             shared: Arc::clone(&self.shared),
             id,
             entry,
@@ -168,16 +209,27 @@ impl Slot {
     /// What marks the connection as busy.
     pub(crate) fn occupancy(&self) -> Occupancy {
         Occupancy {
+            shared: Arc::clone(&self.shared),
             entry: Arc::clone(&self.entry),
         }
     }
 
-    /// The connection has had no request in progress since `since`.
+    /// The connection has had no request in progress since `since`. An eviction stands.
     pub(crate) fn idle(&self, since: Instant) {
-        self.entry.store(self.shared.since_epoch(since));
+        let since = self.shared.since_epoch(since);
+        let current = self.entry.idle_since.load(Ordering::Relaxed);
+        if current != EVICTED {
+            // Only an eviction can have come between: the connection is the one other writer.
+            let _ = self.entry.idle_since.compare_exchange(
+                current,
+                since,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
     }
 
-    /// Whether the connection has been told to close.
+    /// Whether the connection has been told to close, and no request has come since.
     pub(crate) fn is_evicted(&self) -> bool {
         self.entry.idle_since.load(Ordering::Acquire) == EVICTED
     }
@@ -200,33 +252,23 @@ impl Drop for Slot {
         if self.is_evicted() {
             registry.leaving -= 1;
         }
+        drop(registry);
+        self.shared.fewer_leaving.notify_waiters();
     }
 }
 
 /// Marks a connection as serving a request.
 #[derive(Debug)]
 pub(crate) struct Occupancy {
+    shared: Arc<Shared>,
     entry: Arc<Entry>,
 }
 
 impl Occupancy {
     pub(crate) fn busy(&self) {
-        self.entry.store(BUSY);
-    }
-}
-
-impl Entry {
-    /// Moves between idle and busy; an eviction that came first stands.
-    fn store(&self, value: u64) {
-        let current = self.idle_since.load(Ordering::Relaxed);
-        if current != EVICTED {
-            // Only an eviction can have come between: the connection is the one other writer.
-            let _ = self.idle_since.compare_exchange(
-                current,
-                value,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+        if self.entry.idle_since.swap(BUSY, Ordering::AcqRel) == EVICTED {
+            self.shared.registry.lock().leaving -= 1;
+            self.shared.fewer_leaving.notify_waiters();
         }
     }
 }
@@ -278,14 +320,53 @@ mod tests {
     }
 
     #[test]
-    fn an_eviction_stands_when_a_request_begins_afterwards() {
+    fn a_request_that_comes_before_an_eviction_is_heeded_voids_it() {
         let slots = ConnectionSlots::new(1);
         let slot = slots.admit().expect("below the cap");
         assert!(slots.evict_longest_idle());
-        slot.occupancy().busy();
         slot.idle(Instant::now());
-        assert!(slot.is_evicted());
+        assert!(slot.is_evicted(), "being idle does not");
         assert!(!slots.evict_longest_idle(), "nobody is told twice");
+
+        let newcomer = slots.admit().expect("one is leaving");
+        slot.occupancy().busy();
+        assert!(!slot.is_evicted());
+        assert_eq!(slots.open(), 2);
+        assert!(slots.admit().is_none(), "both stay, which is over the cap");
+        assert!(newcomer.is_evicted(), "the idle one had to try");
+        drop(newcomer);
+        slot.idle(Instant::now());
+        assert!(slots.admit().is_some() && slot.is_evicted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_waits_for_one_that_leaves_and_not_for_long() {
+        let slots = ConnectionSlots::new(4);
+        let mut held: Vec<Slot> = (0..4).filter_map(|_| slots.admit()).collect();
+        let fifth = slots.admit_soon().await.expect("the first gives way");
+        assert!(held[0].is_evicted() && !held[1].is_evicted());
+
+        let start = Instant::now();
+        assert!(slots.admit_soon().await.is_none(), "the first does not go");
+        assert_eq!(start.elapsed(), LEAVES_WITHIN);
+
+        let leaves = held.remove(0);
+        let (sixth, ()) = tokio::join!(slots.admit_soon(), async { drop(leaves) });
+        assert!(sixth.is_some() && held[0].is_evicted());
+
+        // The second goes on instead, so the third has to leave too.
+        let (seventh, ()) = tokio::join!(slots.admit_soon(), async {
+            held[0].occupancy().busy();
+        });
+        assert!(seventh.is_none() && held[1].is_evicted());
+
+        for slot in [&held[0], &held[2], &fifth].into_iter().chain(&sixth) {
+            slot.occupancy().busy();
+        }
+        drop(held.remove(1));
+        let start = Instant::now();
+        assert!(slots.admit_soon().await.is_none(), "all are busy");
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]

@@ -24,6 +24,34 @@ async fn at_the_cap_the_longest_idle_connection_gives_way() {
     assert_eq!(node.counted(Reason::Overloaded), 0);
 }
 
+/// Some of them were refused: more came at once than may be leaving at once.
+#[tokio::test]
+async fn every_idle_connection_gives_way_to_newcomers_that_come_together() {
+    const CAP: usize = 8;
+    let node = Node::new(LIMITS, CAP);
+    let address = node.listen().await;
+    let mut idle = Vec::new();
+    for _ in 0..CAP {
+        let mut client = Client::connect(address).await;
+        client.is_served().await;
+        idle.push(client);
+    }
+    let mut newcomers = Vec::new();
+    for _ in 0..CAP {
+        newcomers.push(std::net::TcpStream::connect(address).unwrap());
+    }
+    for newcomer in newcomers {
+        newcomer.set_nonblocking(true).unwrap();
+        let io = tokio::net::TcpStream::from_std(newcomer).unwrap();
+        let mut newcomer = Client { io };
+        newcomer.is_served().await;
+    }
+    for mut client in idle {
+        assert_eq!(client.rest().await, "");
+    }
+    assert_eq!(node.counted(Reason::Overloaded), 0);
+}
+
 #[tokio::test]
 async fn a_connection_that_has_sent_nothing_gives_way_too() {
     let node = Node::new(LIMITS, 1);
