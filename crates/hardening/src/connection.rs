@@ -65,9 +65,9 @@ pub struct ConnectionLimits {
     /// ... and on average, once the first interval is over, this many per second. `0` = any.
     pub progress_min_rate: u64,
     /// After an answer to a request that was not read to its end, the rest is discarded for at
-    /// most this long ...
+    /// most this long. An idle HTTP/2 peer that has been asked to close has as long to agree.
     pub linger_time: Duration,
-    /// ... and this many bytes, so that the peer sees the answer instead of a reset.
+    /// Bytes discarded at most, so that the peer sees the answer instead of a reset.
     pub linger_bytes: usize,
     /// Bytes of a request head: its line and fields as they are sent (HTTP/1), or its fields as
     /// HTTP/2 counts them, with the overhead per field taken off.

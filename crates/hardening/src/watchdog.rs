@@ -86,6 +86,12 @@ impl Watchdog {
         self.calls = calls;
     }
 
+    /// The peer has been asked to close at `now`, for which it has `idle` once nothing is worked on.
+    pub(crate) fn closing(&mut self, now: Instant, idle: Duration) {
+        self.deadlines.idle = self.deadlines.idle.min(idle);
+        self.idle_since = self.idle_since.max(now);
+    }
+
     /// Since when nothing has been worked on, if nothing is.
     pub(crate) fn idle_since(&self) -> Instant {
         self.idle_since

@@ -107,6 +107,9 @@ impl<'a> Supervision<'a> {
         if result.is_pending() && !*asked_to_close && (evicted || self.drain.is_draining()) {
             *asked_to_close = true;
             driven.shut_down();
+            // An HTTP/2 peer could put off its part of the closing for a whole idle time.
+            let linger = self.context.limits.linger_time;
+            self.watchdog.closing(Instant::now(), linger);
             result = driven.poll(cx);
         }
         self.report();

@@ -49,6 +49,25 @@ async fn a_head_that_has_begun_is_still_served() {
     assert_eq!(client.rest().await, "");
 }
 
+/// A drain once took as long as its slowest idle peer wanted, up to the idle time.
+#[tokio::test(start_paused = true)]
+async fn an_http2_peer_that_does_not_agree_to_close_is_closed() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(64 * 1024);
+    client.start_http2(65_535).await;
+    client.is_served_http2(1).await;
+    sleep(LIMITS.idle / 2).await;
+    let start = Instant::now();
+    node.drain.start();
+    let frames = client.rest_of_frames().await;
+    assert!(frames.iter().any(|frame| frame.kind == GOAWAY));
+    let took = start.elapsed();
+    assert!(
+        took >= LIMITS.linger_time && took < LIMITS.linger_time + Duration::from_millis(10),
+        "took {took:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_http2_peer_is_told_to_go_away_and_its_streams_finish() {
     let node = Node::new(LIMITS, 1);
