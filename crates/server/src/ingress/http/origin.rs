@@ -54,16 +54,19 @@ fn single(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     values.next().is_none().then(|| first.to_str().ok())?
 }
 
-/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`.
+/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`. Anything else, such as user information
+/// in front of the host, is no host at all and comes back empty.
 fn host_of(authority: &str) -> &str {
-    if authority.starts_with('[') {
-        return authority
-            .split_once(']')
-            .map_or(authority, |(host, _)| &host[1..]);
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port) {
+        host
+    } else {
+        ""
     }
-    authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -111,6 +114,13 @@ mod tests {
             "[::2]:80",
             "0.0.0.0",
             "[::1",
+            // A loopback address in front of another host.
+            "127.0.0.1:1@evil.example",
+            "localhost:x@evil.example",
+            "[::1]evil.example",
+            "[::1]:80@evil.example",
+            "[::1]80",
+            "::1:80",
         ] {
             assert!(!allowed(&[("host", host)]), "{host}");
         }
