@@ -24,7 +24,11 @@ use std::time::Duration;
 
 /// The address named by an `{addr}` segment.
 pub(crate) fn address(segment: &str) -> Result<Address, CallError> {
-    decode_segment(segment).parse().map_err(|_| {
+    parse_address(&decode_segment(segment))
+}
+
+fn parse_address(text: &str) -> Result<Address, CallError> {
+    text.parse().map_err(|_| {
         CallError::new(
             ErrorCode::BadAddress,
             "an address is b3: and 64 lowercase hex digits",
@@ -150,5 +154,21 @@ fn addresses(body: &[u8]) -> Result<Vec<Address>, CallError> {
             "at most 4096 addresses may be asked for at once",
         ));
     }
-    texts.into_iter().map(address).collect()
+    texts.into_iter().map(parse_address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `has` used to undo percent-encoding inside of JSON, where an address has one spelling.
+    #[test]
+    fn percent_encoding_belongs_to_paths_and_not_to_json() {
+        let address_of_nothing = Address::of(b"");
+        let encoded = address_of_nothing.to_string().replace(':', "%3A");
+        assert_eq!(address(&encoded), Ok(address_of_nothing));
+        let asked = format!("[\"{address_of_nothing}\",\"{encoded}\"]");
+        let refused = addresses(asked.as_bytes()).map_err(|error| error.code);
+        assert_eq!(refused, Err(ErrorCode::BadAddress));
+    }
 }
