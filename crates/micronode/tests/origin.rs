@@ -135,9 +135,10 @@ fn a_capability_that_does_not_verify_is_refused_before_the_body() {
         // The body never comes: the answer does not wait for it.
         let fields = [("authorization", token), ("content-length", &big)];
         connection.send_head("POST", "/put", &fields);
-        connection
-            .response("POST")
-            .assert_problem("unauthenticated");
+        let response = connection.response("POST");
+        response.assert_problem("unauthenticated");
+        // RFC 9110, 15.5.2: a 401 names at least one scheme.
+        assert_eq!(response.field("www-authenticate"), Some("Bearer"));
     }
     node.request("POST", "/put?cap=x", &[], b"x")
         .assert_problem("unauthenticated");

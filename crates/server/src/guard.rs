@@ -105,11 +105,14 @@ async fn stages(
 
     // Authority. No capability can verify yet, so none is accepted.
     if head.headers.contains_key(header::AUTHORIZATION) || has_capability(head.uri.query()) {
-        return Err(CallError::new(
+        let error = CallError::new(
             ErrorCode::Unauthenticated,
             "this node has no keys: no capability verifies here",
-        )
-        .into());
+        );
+        return Err(Failure {
+            error,
+            field: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        });
     }
 
     // Rate, in flight, readiness.
@@ -133,13 +136,14 @@ async fn stages(
         return Ok(openapi(node));
     }
     let work = async {
+        let called = clock::instant();
         let call = ingress::call(operation, &head, address, declared, body, &node.budget).await?;
         let reply = dispatch(node, call).await?;
         let response = respond(operation, &head, reply, clock::now())?;
         if operation.cost == Cost::Read {
             node.metrics
                 .storage_get
-                .observe(clock::instant() - in_progress.started);
+                .observe(clock::instant() - called);
         }
         Ok(response)
     };

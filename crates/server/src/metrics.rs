@@ -31,7 +31,7 @@ struct RouteMetrics {
     in_flight: AtomicI64,
 }
 
-/// Every status that a response can carry, sorted; derived so that no table can be forgotten.
+/// Every status that a response can carry, each once; derived so that no table can be forgotten.
 const STATUSES: [u16; SUCCESSES.len() + distinct_error_statuses()] = statuses();
 
 const fn distinct_error_statuses() -> usize {
@@ -77,7 +77,7 @@ const fn statuses() -> [u16; SUCCESSES.len() + distinct_error_statuses()] {
 pub(crate) struct Metrics {
     routes: [RouteMetrics; Route::ALL.len()],
     rejected: [AtomicU64; ErrorCode::ALL.len()],
-    /// From the call to the first verified piece.
+    /// From the call to the first verified piece, or to the answer that needs none.
     pub(crate) storage_get: Histogram,
     /// From the call to the object being visible, its body's arrival included.
     pub(crate) storage_put: Histogram,

@@ -8,8 +8,8 @@ use micronode_hardening::Refusal;
 use serde::Serialize;
 use std::time::Duration;
 
-/// A failed HTTP request: the error, and the one field that some statuses must carry (`Allow`
-/// with 405, `Content-Range` with 416).
+/// A failed HTTP request: the error, and the one field that some statuses must carry
+/// (`WWW-Authenticate` with 401, `Allow` with 405, `Content-Range` with 416).
 pub(crate) struct Failure {
     pub(crate) error: CallError,
     pub(crate) field: Option<(HeaderName, HeaderValue)>,
