@@ -13,7 +13,7 @@ use crate::workers::Workers;
 use crate::{clock, guard};
 use hyper::service::service_fn;
 use micronode_hardening::{
-    ConnectionContext, ConnectionSlots, Drain, DrainSignal, Slot, accept, serve,
+    ConnectionContext, ConnectionSlots, Drain, DrainSignal, Reason, Slot, accept, serve,
 };
 use micronode_protocol::limits::WORKERS;
 use std::net::{SocketAddr, TcpListener};
@@ -251,6 +251,7 @@ fn accept_data(
     workers: &Arc<Workers<Connection>>,
 ) -> io::Result<AbortHandle> {
     let workers = Arc::clone(workers);
+    let counters = Arc::clone(&node.data_plane.counters);
     accept_loop(
         node,
         "data_listener",
@@ -262,7 +263,8 @@ fn accept_data(
             if let Ok(stream) = stream.into_std()
                 && workers.hand_over((stream, slot)).is_err()
             {
-                tracing::warn!("every worker's backlog is full, closing a new connection");
+                counters.count(Reason::Overloaded);
+                tracing::debug!("a worker's backlog is full, closing a new connection");
             }
         },
     )
