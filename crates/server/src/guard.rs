@@ -141,9 +141,7 @@ async fn stages(
         let reply = dispatch(node, call).await?;
         let response = respond(operation, &head, reply, clock::now())?;
         if operation.cost == Cost::Read {
-            node.metrics
-                .storage_get
-                .observe(clock::instant() - called);
+            node.metrics.storage_get.observe(clock::instant() - called);
         }
         Ok(response)
     };

@@ -16,6 +16,8 @@ use micronode_hardening::{
     ConnectionContext, ConnectionSlots, Drain, DrainSignal, Reason, Slot, accept, serve,
 };
 use micronode_protocol::limits::WORKERS;
+use parking_lot::Mutex;
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use std::time::{Duration, SystemTime};
 use std::{io, mem};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
 /// How often readiness is sampled and expired objects are swept.
@@ -128,13 +130,13 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let admin = accept_admin(&node, &listeners.admin, &admin_drain)?;
     mem::drop(listeners);
     let ticker = tick(&node, &workers);
-    let reloader = Reloader {
+    let reloads = watch_configuration(Reloader {
         node: Arc::clone(&node),
         load: reload,
         log,
         file: file.map(WatchedFile::new),
-    };
-    let reloads = tokio::spawn(reloader.run(Signals::hangup()?));
+        hangup: signal(SignalKind::hangup())?,
+    });
 
     node.readiness(Readiness::started);
     announce(&bound);
@@ -342,10 +344,6 @@ impl Signals {
         })
     }
 
-    fn hangup() -> io::Result<Signal> {
-        signal(SignalKind::hangup())
-    }
-
     /// Waits for either, and says when it came.
     async fn stop(&mut self) -> Instant {
         tokio::select! {
@@ -356,24 +354,36 @@ impl Signals {
     }
 }
 
-/// Takes over a new configuration on SIGHUP or when the file has changed.
+/// Takes over a new configuration on SIGHUP or when the file has changed. A reload that panics
+/// ends one life of the task; this outlives it.
 struct Reloader {
     node: Arc<Node>,
     load: Box<dyn FnMut() -> Result<Loaded, ConfigError> + Send>,
     log: LogControl,
     file: Option<WatchedFile>,
+    /// Installed before the node is announced: until then, SIGHUP ends the process.
+    hangup: Signal,
+}
+
+fn watch_configuration(reloader: Reloader) -> AbortHandle {
+    let supervisor = Arc::clone(&reloader.node.supervisor);
+    let reloader = Arc::new(Mutex::new(reloader));
+    supervisor.spawn("reloader", move || {
+        let reloader = Arc::clone(&reloader);
+        async move {
+            loop {
+                let hangup = poll_fn(|cx| reloader.lock().hangup.poll_recv(cx));
+                let asked = timeout(FILE_CHECK, hangup).await.is_ok();
+                reloader.lock().look(asked);
+            }
+        }
+    })
 }
 
 impl Reloader {
-    async fn run(mut self, mut hangup: Signal) {
-        loop {
-            let changed = tokio::select! {
-                _ = hangup.recv() => true,
-                () = sleep(FILE_CHECK) => self.file.as_mut().is_some_and(WatchedFile::has_changed),
-            };
-            if changed {
-                self.reload();
-            }
+    fn look(&mut self, asked: bool) {
+        if asked || self.file.as_mut().is_some_and(WatchedFile::has_changed) {
+            self.reload();
         }
     }
 
@@ -417,5 +427,49 @@ impl WatchedFile {
         };
         let now = Some((modified, metadata.len()));
         mem::replace(&mut self.seen, now) != now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{Sources, load};
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    /// The task used to be spawned without a supervisor: after a panic, the node ignored SIGHUP
+    /// and its file for the rest of its life.
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_that_panics_is_not_the_last() {
+        let loaded = load(Sources {
+            file: None,
+            env: [],
+            flags: Vec::new(),
+        })
+        .unwrap();
+        let node = Arc::new(Node::new(&loaded));
+        let supervisor = Arc::clone(&node.supervisor);
+        let reloads = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&reloads);
+        let log = LogControl::start(&loaded.config.log);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let task = watch_configuration(Reloader {
+            node,
+            load: Box::new(move || {
+                assert_ne!(counted.fetch_add(1, Relaxed), 0, "the first one panics");
+                Ok(loaded.clone())
+            }),
+            log,
+            file: Some(WatchedFile::new(file.path().to_owned())),
+            hangup: signal(SignalKind::hangup()).unwrap(),
+        });
+        for life in [1, 2] {
+            std::fs::write(file.path(), "#".repeat(life as usize)).unwrap();
+            sleep(10 * FILE_CHECK).await;
+            assert_eq!(reloads.load(Relaxed), life);
+            assert_eq!(supervisor.restarts()["reloader"], 1);
+        }
+        task.abort();
     }
 }

@@ -42,7 +42,10 @@ impl Supervisor {
             let mut backoff = RESTART_BACKOFF_MIN;
             loop {
                 let started = clock::instant();
-                let ended = AssertUnwindSafe(task()).catch_unwind().await;
+                // The call too: it may panic before there is a future.
+                let ended = AssertUnwindSafe(async { task().await })
+                    .catch_unwind()
+                    .await;
                 let cause = if ended.is_ok() { "ended" } else { "panicked" };
                 let now = clock::instant();
                 if now - started > RESTART_WINDOW {
@@ -100,7 +103,9 @@ mod tests {
         let count = Arc::clone(&lives);
         let task = supervisor.spawn("test", move || {
             let life = count.fetch_add(1, Relaxed);
-            async move { assert!(life.is_multiple_of(2), "every other life panics") }
+            // Half of the panics come before there is a future.
+            assert_ne!(life % 4, 1, "a life that does not begin");
+            async move { assert_ne!(life % 4, 3, "a life that ends in a panic") }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         let after_a_second = lives.load(Relaxed);
