@@ -103,6 +103,21 @@ fn idle_connections_are_closed_and_hold_nothing_up() {
     }
 }
 
+/// A grace as long as the deadline left no time to drain: what was in flight was never told to
+/// finish, and idle connections held the process to the end.
+#[test]
+fn the_grace_leaves_time_to_drain() {
+    let (mut node, _file) = node_with("1h", "4s");
+    let mut idle = node.connect();
+    assert_eq!(idle.request("POST", "/echo", &[], b"x").status, 200);
+    let asked = Instant::now();
+    node.signal(Signal::TERM);
+    assert_eq!(idle.until_closed(), b"");
+    assert_eq!(node.wait_for_exit().code(), Some(0));
+    let seconds = asked.elapsed().as_secs_f64();
+    assert!((2.0..4.0).contains(&seconds), "{seconds} s");
+}
+
 #[test]
 fn a_stuck_reader_holds_the_process_no_longer_than_the_deadline() {
     let (mut node, _file) = node_with("500ms", "1s");

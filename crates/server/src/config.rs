@@ -88,6 +88,7 @@ pub struct Limits {
     /// Time for streams in flight to finish after SIGTERM.
     pub drain_deadline: Duration,
     /// Time after SIGTERM in which new connections are still accepted; writes on them are told 503.
+    /// At most half of `drain_deadline` is taken.
     pub drain_grace: Duration,
     /// Permits per facet.
     pub facets: Facets,

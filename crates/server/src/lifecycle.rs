@@ -149,7 +149,8 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let deadline = asked_at + caps.drain_deadline;
     let drained = async {
         // Whoever balances load over nodes sees the readiness change before a refused connection.
-        sleep(caps.drain_grace).await;
+        // Half of the time is for what is in flight, however long the grace.
+        sleep(caps.drain_grace.min(caps.drain_deadline / 2)).await;
         data.abort();
         data_drain.start();
         while workers.load() > 0 {

@@ -359,7 +359,7 @@ pub static KEYS: &[Key] = &[
             place!(limits.drain_grace),
             Duration::ZERO..=limits::DRAIN_MAX,
         ),
-        "Time after SIGTERM in which new connections are still accepted; writes on them are told 503.",
+        "Time after SIGTERM, at most half of drain_deadline, in which new connections are still accepted; writes on them are told 503.",
     )
     .live(),
     Key::any(
