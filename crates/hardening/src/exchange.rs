@@ -123,14 +123,14 @@ impl<B: Body<Data = Bytes>> Body for WatchedBody<B> {
             *this.ended = true;
         }
         if let Some(stream) = this.stream {
-            ready!(stream.poll_endable(cx));
+            ready!(stream.poll_end(cx));
         }
         Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        let endable = self.stream.as_deref().is_none_or(StreamBytes::endable);
-        endable && (self.ended || self.inner.is_end_stream())
+        let ended = self.ended || self.inner.is_end_stream();
+        ended && self.stream.as_deref().is_none_or(StreamBytes::end)
     }
 
     fn size_hint(&self) -> SizeHint {

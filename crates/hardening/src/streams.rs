@@ -18,7 +18,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_util::StreamExt;
@@ -45,6 +45,8 @@ pub(crate) struct StreamBytes {
     activity: Arc<Activity>,
     /// The request has a body, of which some may never be read.
     has_body: bool,
+    /// The response has been handed over whole.
+    ended: AtomicBool,
     handed: AtomicU64,
     /// Written, or given up with the stream.
     gone: AtomicU64,
@@ -71,12 +73,23 @@ impl StreamBytes {
     }
 
     /// Whether the body may end with what is still outstanding.
-    pub(crate) fn endable(&self) -> bool {
+    fn endable(&self) -> bool {
         self.outstanding() <= END_WITHIN
     }
 
-    pub(crate) fn poll_endable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_within(END_WITHIN, cx)
+    /// The body has no more to hand over: whether it ends now.
+    pub(crate) fn end(&self) -> bool {
+        let ends = self.endable();
+        if ends {
+            self.ended.store(true, Relaxed);
+        }
+        ends
+    }
+
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_within(END_WITHIN, cx));
+        self.end();
+        Poll::Ready(())
     }
 
     fn poll_within(&self, bytes: u64, cx: &mut Context<'_>) -> Poll<()> {
@@ -123,6 +136,7 @@ impl Spawner {
         let bytes = Arc::new(StreamBytes {
             activity: Arc::clone(&self.shared.activity),
             has_body,
+            ended: AtomicBool::new(false),
             handed: AtomicU64::new(0),
             gone: AtomicU64::new(0),
             waker: AtomicWaker::new(),
@@ -151,7 +165,7 @@ where
     }
 }
 
-/// One stream: its future, after that its bytes until they are gone, and then its hold.
+/// One stream: its future, and after that its bytes until they are gone and its hold until it is over.
 struct StreamTask {
     /// Kept after it is done as long as the stream is held: dropping it lets go of the stream.
     future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -175,7 +189,9 @@ struct Hold {
 impl Hold {
     fn begin(bytes: &StreamBytes) -> Option<Self> {
         let activity = Arc::clone(&bytes.activity);
-        let wanted = bytes.has_body && activity.held_streams.load(Relaxed) < HELD_AT_ONCE;
+        // An answer that was not given whole is not waited for either.
+        let answered = bytes.has_body && bytes.ended.load(Relaxed);
+        let wanted = answered && activity.held_streams.load(Relaxed) < HELD_AT_ONCE;
         wanted.then(|| {
             activity.held_streams.fetch_add(1, Relaxed);
             Self {
@@ -286,25 +302,23 @@ impl Streams {
             let gone = bytes.gone.load(Relaxed);
             if bytes.outstanding() > 0 {
                 task.progress.wait(now, gone);
-                let fails = task.progress.deadline(demand);
-                if fails.is_none_or(|fails| fails > now) {
-                    continue;
-                }
-                if task.done {
-                    return Err(Unreachable);
-                }
-                reset += 1;
             } else {
                 task.progress.pause(now, gone);
-                match &mut task.hold {
-                    Some(hold) if hold.seen => {}
-                    Some(hold) => {
-                        hold.seen = true;
-                        continue;
-                    }
-                    None => continue,
-                }
             }
+            if let Some(hold) = &mut task.hold {
+                if std::mem::replace(&mut hold.seen, true) {
+                    task.reset();
+                }
+                continue;
+            }
+            let fails = task.progress.deadline(demand);
+            if fails.is_none_or(|fails| fails > now) {
+                continue;
+            }
+            if task.done {
+                return Err(Unreachable);
+            }
+            reset += 1;
             task.reset();
         }
         Ok(reset)

@@ -1,5 +1,6 @@
 //! Beginnings, heads and idle connections of HTTP/2 with prior knowledge.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use micronode_hardening::Reason;
@@ -9,7 +10,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, frame, get,
     request_fields,
 };
-use crate::harness::{Client, LIMITS, Node, QUICK};
+use crate::harness::{Client, LIMITS, Node, QUICK, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 const WINDOW: u32 = 65_535;
@@ -73,7 +74,7 @@ async fn a_large_response_comes_whole_over_loopback() {
     client.start_http2(1 << 30).await;
     client.send(get(1, "/bytes/10000000")).await;
     assert_eq!(client.http2_response(1).await, 10_000_000);
-    crate::harness::until("its memory is given back", || node.held() == 0).await;
+    until("its memory is given back", || node.held() == 0).await;
     client.is_served_http2(3).await;
 }
 
@@ -185,6 +186,42 @@ async fn a_refused_upload_that_goes_on_is_reset_without_an_error_after_its_answe
     let took = start.elapsed();
     assert!(took > SECOND / 2 && took < 2 * SECOND, "took {took:?}");
     client.is_served_http2(3).await;
+}
+
+/// The rest of the answer was kept, and its connection closed for that.
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_an_upload_that_the_peer_cancels_is_given_up() {
+    for length in [1 << 20, 10_000] {
+        let node = Node::new(LIMITS, 1);
+        let mut client = node.connect(64 * 1024);
+        client.start_http2(5_000).await;
+        let fields = request_fields(false, &format!("/bytes/{length}"));
+        client.send(frame(HEADERS, END_HEADERS, 1, &fields)).await;
+        client.send(frame(DATA, END_STREAM, 1, &[0; 10])).await;
+        while client.next_of(1).await.kind != DATA {}
+        client.send(frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])).await;
+        until("its bytes are given up", || node.held() == 0).await;
+        sleep(10 * SECOND).await;
+        client.is_served_http2(3).await;
+        assert_eq!(node.counted(Reason::BodyTimeout), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_the_peer_cancels_ends_at_once() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(64 * 1024);
+    client.start_http2(WINDOW).await;
+    client.is_served_http2(1).await;
+    let at_rest = Arc::strong_count(&node.state);
+    let fields = request_fields(false, "/gate");
+    client.send(frame(HEADERS, END_HEADERS, 3, &fields)).await;
+    let at_work = || Arc::strong_count(&node.state) > at_rest;
+    until("the service is at work", at_work).await;
+    let start = Instant::now();
+    client.send(frame(RST_STREAM, 0, 3, &[0, 0, 0, 8])).await;
+    until("it has been given up", || !at_work()).await;
+    assert!(start.elapsed() < SECOND / 10, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
