@@ -5,7 +5,7 @@ use crate::call::{Call, CallError, Put, Reply};
 use crate::clock;
 use crate::node::Node;
 use http_body_util::BodyExt;
-use micronode_engine::{GetError, OverBudget, PutError, PutHead};
+use micronode_engine::{GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
@@ -77,11 +77,17 @@ impl From<GetError> for CallError {
     fn from(error: GetError) -> Self {
         match error {
             GetError::NotFound(_) => not_found(),
-            GetError::Integrity(_) => Self::new(
-                ErrorCode::IntegrityFail,
-                "stored bytes do not match their address; put the object again to heal it",
-            ),
+            GetError::Integrity(error) => error.into(),
         }
+    }
+}
+
+impl From<IntegrityError> for CallError {
+    fn from(_: IntegrityError) -> Self {
+        Self::new(
+            ErrorCode::IntegrityFail,
+            "stored bytes do not match their address; put the object again to heal it",
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use super::range::{Selection, select};
 use super::routes::{Operation, Route};
 use crate::call::{CallError, Reply};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use micronode_engine::{IntegrityError, Now, Object, Stored};
+use micronode_engine::{Now, Object, Stored};
 use micronode_protocol::ErrorCode;
 use serde::Serialize;
 use std::io::Write;
@@ -96,13 +96,6 @@ fn created(stored: &Stored) -> Response<ReplyBody> {
     response
 }
 
-fn integrity(_: IntegrityError) -> CallError {
-    CallError::new(
-        ErrorCode::IntegrityFail,
-        "stored bytes do not match their address; put the object again to heal it",
-    )
-}
-
 fn manifest(
     method: &Method,
     object: &Arc<Object>,
@@ -187,8 +180,7 @@ fn representation(
             } else {
                 // No object holds its own hash, so none can pose as other parts than it has.
                 let boundary = object.address().to_string().split_off("b3:".len());
-                let multipart =
-                    Multipart::new(object, &ranges, media_type, &boundary).map_err(integrity)?;
+                let multipart = Multipart::new(object, &ranges, media_type, &boundary)?;
                 let media_type =
                     HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
                 response.headers_mut().insert(
@@ -221,9 +213,7 @@ fn selection(method: &Method, verdict: Verdict, asked: &HeaderMap, size: u64) ->
 }
 
 fn whole(object: &Arc<Object>, range: Range<u64>) -> Result<ReplyBody, CallError> {
-    Pieces::new(object.read(range))
-        .map(ReplyBody::Object)
-        .map_err(integrity)
+    Ok(ReplyBody::Object(Pieces::new(object.read(range))?))
 }
 
 /// Sets the body, or for HEAD only the length that the body would have: HEAD reads no bytes.
