@@ -116,6 +116,16 @@ impl<B: Body> GuardedBody<B> {
         self.watch.clone()
     }
 
+    /// The reader does something else before it waits on, in its own time.
+    pub(crate) fn pause(self: Pin<&mut Self>) {
+        let this = self.project();
+        if let Some(since) = this.waiting_since.take() {
+            let now = Instant::now();
+            *this.waited += now.saturating_duration_since(since);
+            this.watch.count_from(now);
+        }
+    }
+
     /// The length that the head declared, in bytes.
     pub fn declared(&self) -> Option<u64> {
         self.declared

@@ -145,11 +145,11 @@ where
             // What is there is handed on: a peer may wait for the answer to it.
             Poll::Pending => {
                 let piece = inflate.take_piece();
-                return if piece.is_empty() {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(Some(Ok(piece)))
-                };
+                if piece.is_empty() {
+                    return Poll::Pending;
+                }
+                body.pause();
+                return Poll::Ready(Some(Ok(piece)));
             }
         }
     }

@@ -697,3 +697,28 @@ proptest! {
         }
     }
 }
+
+/// What a reader does between two pieces was taken for time that its peer had kept it waiting.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_a_decoded_body_does_not_make_its_peer_late() {
+    let body = compress(Coding::Gzip, &noise(100_000, 1));
+    let parts: Vec<_> = body.chunks(20_000).map(Bytes::copy_from_slice).collect();
+    let parts = stream::unfold(parts.into_iter(), |mut parts| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(Frame::data(parts.next()?)), parts))
+    });
+    let policy = BodyPolicy::Streamed {
+        cap: u64::MAX,
+        interval: Duration::from_secs(5),
+        min_rate: 4096,
+    };
+    let body = StreamBody::new(Box::pin(parts));
+    let body = GuardedBody::new(body, None, &policy, Instant::now()).unwrap();
+    let mut body = Box::pin(DecodedBody::new(body, Coding::Gzip, &LIMITS, ()));
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame.unwrap().into_data().unwrap().len();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(length, 100_000);
+}
