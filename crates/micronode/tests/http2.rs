@@ -278,3 +278,40 @@ async fn what_is_found_broken_on_the_way_resets_its_stream_alone() {
         "integrity_fail",
     );
 }
+
+/// The HTTP/2 library logs the path that it refuses; with `--log-level debug`, addresses were in
+/// the log.
+#[test]
+fn the_log_repeats_nothing_of_a_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut command = Node::command(&["--log-level", "trace"]);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let node = Node::spawn(command);
+
+    let address = address(b"secret");
+    let path = format!("not-a-path/{address}");
+    // HPACK: `:method GET`, `:scheme http`, and the literal values of `:path` and `:authority`.
+    let mut block = vec![0x82, 0x86];
+    for (name, value) in [(4, path.as_str()), (1, "localhost")] {
+        block.extend([name, u8::try_from(value.len()).unwrap()]);
+        block.extend(value.as_bytes());
+    }
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    // HEADERS with END_STREAM and END_HEADERS on stream 1.
+    bytes.extend([0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
+    bytes.extend(block);
+    // A PING, whose answer says that all before it was read.
+    let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    bytes.extend(ping);
+    let mut connection = node.connect();
+    connection.send(&bytes);
+    let mut seen = Vec::new();
+    while !seen.ends_with(&ping[9..]) {
+        seen.extend(connection.exactly(1).unwrap());
+    }
+
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("readiness changed"), "the log works: {log}");
+    assert!(!log.contains(&address), "{log}");
+}

@@ -166,7 +166,7 @@ words! {
         Warn = "warn",
         /// Life cycle.
         Info = "info",
-        /// Single requests.
+        /// Single connections.
         Debug = "debug",
         /// Everything.
         Trace = "trace",

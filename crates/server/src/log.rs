@@ -1,18 +1,20 @@
-//! The log: warnings and errors to stderr. There is no request log, and nothing that is logged
-//! names an address, a name, a token or a body.
+//! The log, on stderr. There is no request log, and nothing that is logged names an address, a
+//! name, a token or a body.
+//!
+//! Only our own crates are heard: what a library writes about a request it refuses may repeat it.
 
 use crate::config::{Log, LogFormat, LogLevel};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
 /// Changes the level of a running log.
-pub(crate) struct LogControl(reload::Handle<LevelFilter, Registry>);
+pub(crate) struct LogControl(reload::Handle<Targets, Registry>);
 
 impl LogControl {
     /// Starts the process's log. A second one in the same process keeps the first.
     pub(crate) fn start(log: &Log) -> Self {
-        let (filter, handle) = reload::Layer::new(level(log.level));
+        let (filter, handle) = reload::Layer::new(ours(log.level));
         let registry = tracing_subscriber::registry().with(filter);
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
@@ -26,18 +28,20 @@ impl LogControl {
     }
 
     pub(crate) fn set_level(&self, wanted: LogLevel) {
-        if let Err(error) = self.0.reload(level(wanted)) {
+        if let Err(error) = self.0.reload(ours(wanted)) {
             tracing::warn!(%error, "the log level stays as it was");
         }
     }
 }
 
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
+/// Everything at this level or above from crates whose names begin like ours.
+fn ours(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    }
+    };
+    Targets::new().with_target("micronode", level)
 }
