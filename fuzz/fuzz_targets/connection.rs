@@ -25,7 +25,7 @@ use libfuzzer_sys::fuzz_target;
 use micronode_fuzz::{Arrivals, Piece};
 use micronode_hardening::{
     BodyError, BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain,
-    GuardedBody, SlowShare, SlowShareLimits, plain_bad_request, plain_refusal, serve,
+    GuardedBody, SlowShare, SlowShareLimits, plain_refusal, serve,
 };
 use micronode_protocol::limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, duplex, split};
@@ -150,7 +150,6 @@ async fn converse(input: &Input) {
         bytes_out: Arc::new(AtomicU64::new(0)),
         slow_share: SlowShare::new(SLOW_SHARE),
         render: plain_refusal,
-        render_bad_request: plain_bad_request,
     });
     let slots = ConnectionSlots::new(1);
     let drain = Drain::new();
