@@ -314,7 +314,7 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
                 if tick % TICKS_PER_FD_COUNT == 0 {
                     fd_percent = Node::fd_percent();
                 }
-                let sample = node.sample(workers.take_delay_ms(), fd_percent);
+                let sample = node.sample(workers.delay_ms(), fd_percent);
                 node.readiness(|readiness| readiness.observe(clock::now().mono_ms, &sample));
                 while node.store.expire(clock::now()).more {
                     tokio::task::yield_now().await;

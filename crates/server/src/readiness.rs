@@ -57,7 +57,7 @@ pub(crate) struct Sample {
     pub(crate) memory_percent: u64,
     /// Open descriptors, in percent of the soft limit.
     pub(crate) fd_percent: u64,
-    /// Longest delay of any worker's event loop since the last sample, in milliseconds.
+    /// Delay of the worker's event loop that is latest, in milliseconds.
     pub(crate) loop_delay_ms: u64,
     /// Restarts of supervised tasks within the window.
     pub(crate) restarts: u32,

@@ -21,14 +21,14 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// Worker threads that run `T`s: a task type that is handed over before it has a runtime.
 pub(crate) struct Workers<T> {
     workers: Vec<Worker<T>>,
-    /// Longest delay of any worker's event loop since it was last taken, in milliseconds.
-    delay_ms: Arc<AtomicU64>,
 }
 
 struct Worker<T> {
     tasks: mpsc::Sender<T>,
     /// Tasks handed over and not yet ended.
     load: Arc<AtomicUsize>,
+    /// How late the event loop was when it was last looked at, in milliseconds.
+    delay_ms: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
@@ -45,7 +45,6 @@ impl<T: Send + 'static> Workers<T> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let delay_ms = Arc::new(AtomicU64::new(0));
         let cores = if pin { own_cores()? } else { Vec::new() };
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
@@ -55,6 +54,7 @@ impl<T: Send + 'static> Workers<T> {
                 .build()?;
             let (tasks, handed_over) = mpsc::channel(WORKER_BACKLOG);
             let load = Arc::new(AtomicUsize::new(0));
+            let delay_ms = Arc::new(AtomicU64::new(0));
             let body = work(
                 handed_over,
                 Arc::clone(&load),
@@ -71,10 +71,11 @@ impl<T: Send + 'static> Workers<T> {
             workers.push(Worker {
                 tasks,
                 load,
+                delay_ms,
                 thread,
             });
         }
-        Ok(Self { workers, delay_ms })
+        Ok(Self { workers })
     }
 
     /// Hands a task to the least loaded worker; gives it back when that one's backlog is full.
@@ -105,9 +106,14 @@ impl<T: Send + 'static> Workers<T> {
             .sum()
     }
 
-    /// The longest delay of any event loop since the last call, in milliseconds.
-    pub(crate) fn take_delay_ms(&self) -> u64 {
-        self.delay_ms.swap(0, Relaxed)
+    /// The delay of the event loop that is latest, in milliseconds. Stands until that loop is on
+    /// time again: one that is always late looks at itself less often than it is asked.
+    pub(crate) fn delay_ms(&self) -> u64 {
+        self.workers
+            .iter()
+            .map(|worker| worker.delay_ms.load(Relaxed))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Ends all workers and whatever still runs on them.
@@ -178,7 +184,7 @@ async fn probe(delay_ms: Arc<AtomicU64>) {
         let due = clock::instant() + PROBE_INTERVAL;
         tokio::time::sleep_until(due).await;
         let late = u64::try_from((clock::instant() - due).as_millis()).unwrap_or(u64::MAX);
-        delay_ms.fetch_max(late, Relaxed);
+        delay_ms.store(late, Relaxed);
     }
 }
 
@@ -222,5 +228,31 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         workers.stop();
+    }
+
+    /// The delay used to be taken and reset by each sample. A loop that is late by more than the
+    /// time between samples had every other one read 0, so that readiness never saw it.
+    #[test]
+    fn a_delay_stands_while_it_lasts() {
+        let workers = Workers::start(1, false, |()| async {
+            for _ in 0..6 {
+                std::thread::sleep(PROBE_INTERVAL * 3 / 2);
+                tokio::task::yield_now().await;
+            }
+        })
+        .expect("threads");
+        workers.hand_over(()).expect("room in the backlog");
+        let mut delays = Vec::new();
+        loop {
+            std::thread::sleep(PROBE_INTERVAL / 5);
+            let delay_ms = workers.delay_ms();
+            if workers.load() == 0 {
+                break;
+            }
+            delays.push(delay_ms);
+        }
+        workers.stop();
+        let late: Vec<u64> = delays.into_iter().skip_while(|delay| *delay == 0).collect();
+        assert!(late.len() > 5 && !late.contains(&0), "{late:?}");
     }
 }
