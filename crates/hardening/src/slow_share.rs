@@ -97,6 +97,13 @@ impl SlowShare {
         Some((moved as f64 / window.as_secs_f64()) as u64)
     }
 
+    /// The same, of a stream that is slow enough to be cut now: what was published may be older
+    /// than a change of its pace.
+    pub(crate) fn slow_rate(&self, pace: &Pace, now: Instant, count: u64) -> Option<u64> {
+        self.rate(pace, now, count)
+            .filter(|rate| *rate < self.shared.limits.rate)
+    }
+
     /// Enters a connection.
     pub(crate) fn enter(&self) -> Entry {
         let candidate = Arc::new(Candidate {

@@ -337,10 +337,10 @@ impl Streams {
         rates.min()
     }
 
-    /// Resets the slowest stream that is old enough to give way; false if there is none.
+    /// Resets the slowest stream that has to give way; false if there is none any more.
     pub(crate) fn cut_slowest(&mut self, now: Instant, share: &SlowShare) -> bool {
         let slowest = self.running.iter_mut().filter_map(|task| {
-            let rate = share.rate(task.pace.as_ref()?, now, task.answering()?)?;
+            let rate = share.slow_rate(task.pace.as_ref()?, now, task.answering()?)?;
             Some((rate, task))
         });
         match slowest.min_by_key(|(rate, _)| *rate) {

@@ -32,6 +32,8 @@ use tower_service::Service;
 const TICK: Duration = Duration::from_millis(100);
 /// Descriptors are counted once in this many ticks: counting them reads a directory.
 const TICKS_PER_FD_COUNT: u32 = 5;
+/// Aborted tasks are gone by then, or the process ends without them.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the configuration file is looked at.
 const FILE_CHECK: Duration = Duration::from_secs(1);
 
@@ -172,7 +174,8 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     admin.abort();
     admin_drain.start();
     // Aborted tasks are dropped when the runtime next looks at them; they hold the workers.
-    while Arc::strong_count(&workers) > 1 {
+    let patience = clock::instant() + ABORT_PATIENCE;
+    while Arc::strong_count(&workers) > 1 && clock::instant() < patience {
         tokio::task::yield_now().await;
     }
     if let Some(workers) = Arc::into_inner(workers) {

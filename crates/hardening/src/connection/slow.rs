@@ -75,6 +75,12 @@ impl Slowness {
         rate
     }
 
+    /// Whether the one request of the connection is still slow enough to be cut.
+    pub(super) fn is_slow(&self, now: Instant, calls: u64, count: u64) -> bool {
+        let work = self.work.as_ref().filter(|work| work.calls == calls);
+        work.is_some_and(|work| self.share.slow_rate(&work.pace, now, count).is_some())
+    }
+
     /// Says how slow the slowest request is, if any is old enough to give way.
     pub(super) fn publish(&mut self, rate: Option<u64>) {
         match (&self.entry, rate) {

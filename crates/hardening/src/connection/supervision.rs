@@ -121,10 +121,14 @@ impl<'a> Supervision<'a> {
         }
         self.observe();
         if self.slowness.take_cut(cx.waker()) {
-            match driven.cut_slowest(Instant::now(), self.slowness.share()) {
+            let now = Instant::now();
+            let (calls, moved) = (self.activity.calls(), self.activity.moved());
+            match driven.cut_slowest(now, self.slowness.share()) {
                 Cut::Stream => self.count(Reason::SlowShare),
-                Cut::Connection => return Poll::Ready(Ending::GaveWay),
-                Cut::Nothing => {}
+                Cut::Connection if self.slowness.is_slow(now, calls, moved) => {
+                    return Poll::Ready(Ending::GaveWay);
+                }
+                Cut::Connection | Cut::Nothing => {}
             }
         }
         self.poll_clock(cx, driven)

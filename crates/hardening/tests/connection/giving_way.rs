@@ -83,6 +83,21 @@ async fn a_slow_upload_that_gives_way_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_that_has_caught_up_since_the_last_sample_stays() {
+    let node = Node::new(LIMITS, 1);
+    let mut client = node.connect(1 << 20);
+    client.get("/bytes/100000000").await;
+    let mut first = vec![0; 1 << 20];
+    client.io.read_exact(&mut first[..1000]).await.unwrap();
+    // Slow enough for the list, not for the least rate.
+    read_at(&mut client, 20 * 1024, 8).await;
+    client.io.read_exact(&mut first).await.unwrap();
+    assert!(node.context.slow_share.cut_slowest(), "by its last sample");
+    read_at(&mut client, 128 * 1024, 3).await;
+    assert_eq!(node.counted(Reason::SlowShare), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_on_an_old_connection_is_young() {
     let node = Node::new(LIMITS, 1);
     let mut client = node.connect(8 * 1024);
