@@ -19,7 +19,8 @@ use crate::Error;
 pub struct RetryPolicy {
     /// Attempts in all, the first included; 0 counts as 1.
     pub attempts: u32,
-    /// No attempt is started later than this after the first.
+    /// No attempt is started later than this after the first failure. How long an attempt itself
+    /// takes is for the timeouts.
     pub total: Duration,
     /// Upper bound of the first delay.
     pub first_delay: Duration,
@@ -36,11 +37,12 @@ impl RetryPolicy {
         max_delay: Duration::ZERO,
     };
 
-    /// The delay after `made` attempts, or `None` to give up. `fraction` is even in `0..=u32::MAX`.
+    /// The delay after `made` attempts, `failing` since the first of them failed, or `None` to give
+    /// up. `fraction` is even in `0..=u32::MAX`.
     fn delay(
         &self,
         made: u32,
-        elapsed: Duration,
+        failing: Duration,
         retry_after: Option<Duration>,
         fraction: u32,
     ) -> Option<Duration> {
@@ -53,7 +55,7 @@ impl RetryPolicy {
             ceiling / 2 + (ceiling / 2).mul_f64(f64::from(fraction) / f64::from(u32::MAX));
         // Asked to stay away for a while: everyone was told the same, so the jitter comes on top.
         let delay = retry_after.map_or(jittered, |asked| asked.saturating_add(jittered));
-        (elapsed.saturating_add(delay) <= self.total).then_some(delay)
+        (failing.saturating_add(delay) <= self.total).then_some(delay)
     }
 }
 
@@ -72,7 +74,8 @@ impl Default for RetryPolicy {
 /// The attempts of one call so far.
 pub(crate) struct Attempts {
     policy: RetryPolicy,
-    started: Instant,
+    /// When the first attempt failed, since something came through.
+    failing_since: Option<Instant>,
     made: u32,
 }
 
@@ -80,14 +83,14 @@ impl Attempts {
     pub(crate) fn new(policy: RetryPolicy) -> Self {
         Attempts {
             policy,
-            started: Instant::now(),
+            failing_since: None,
             made: 0,
         }
     }
 
     /// Something came through: the budget is full again.
     pub(crate) fn progressed(&mut self) {
-        self.started = Instant::now();
+        self.failing_since = None;
         self.made = 0;
     }
 
@@ -97,11 +100,12 @@ impl Attempts {
         if !error.is_retryable() {
             return Err(error);
         }
+        let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
         // Without randomness the delays are merely less spread.
         let fraction = getrandom::u32().unwrap_or(u32::MAX / 2);
         match self.policy.delay(
             self.made,
-            self.started.elapsed(),
+            failing_since.elapsed(),
             error.retry_after(),
             fraction,
         ) {
@@ -221,5 +225,24 @@ mod tests {
             .pause_after(Error::Protocol("final"))
             .await
             .unwrap_err();
+    }
+
+    /// Time used to count from the start of the first attempt: an upload of more than half a minute
+    /// was never repeated, nor a download whose reader had paused for that long.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_attempt_leaves_time_for_the_next() {
+        let policy = RetryPolicy {
+            total: 2000 * MS,
+            first_delay: 1000 * MS,
+            max_delay: 1000 * MS,
+            attempts: 9,
+        };
+        let lost = || Error::from(TransportError::Truncated);
+        let mut attempts = Attempts::new(policy);
+        sleep(10 * policy.total).await;
+        attempts.pause_after(lost()).await.unwrap();
+        // From the first failure on, time counts whatever takes it.
+        sleep(policy.total).await;
+        attempts.pause_after(lost()).await.unwrap_err();
     }
 }
