@@ -70,7 +70,12 @@ impl PartFile {
     /// Gives the complete file its name, replacing what had it before.
     pub(crate) async fn finish(self) -> io::Result<()> {
         // The lock is held until the name is given.
-        blocking(move || fs::rename(&self.path, &self.output)).await
+        blocking(move || {
+            // A name that survives a power cut must not stand over blocks that did not.
+            self.file.sync_all()?;
+            fs::rename(&self.path, &self.output)
+        })
+        .await
     }
 }
 

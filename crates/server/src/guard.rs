@@ -187,6 +187,8 @@ async fn in_flight(node: &Node, cost: Cost) -> Result<Permit, CallError> {
     if cost != Cost::Write {
         return match node.in_flight.acquire() {
             Ok(permit) => Ok(permit),
+            // Nobody gives way for a request that is shed anyway.
+            Err(refusal) if admit(node.state(), cost).is_err() => Err(refusal.into()),
             Err(refusal) => make_room(node).await.ok_or_else(|| refusal.into()),
         };
     }

@@ -155,18 +155,19 @@ async fn work<T, F>(
     mut handed_over: mpsc::Receiver<T>,
     load: Arc<AtomicUsize>,
     delay_ms: Arc<AtomicU64>,
-    run: impl Fn(T) -> F,
+    run: impl Fn(T) -> F + Clone + Send + 'static,
 ) where
+    T: Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     tokio::spawn(probe(delay_ms));
     while let Some(task) = handed_over.recv().await {
-        let ends = Ends(Arc::clone(&load));
-        let task = run(task);
-        // A panic ends this task alone: the runtime catches it, and `ends` still counts.
+        let (ends, run) = (Ends(Arc::clone(&load)), run.clone());
+        // A panic, also one of `run` itself, ends this task alone: the runtime catches it, and
+        // `ends` still counts.
         tokio::spawn(async move {
             let _ends = ends;
-            task.await;
+            run(task).await;
         });
     }
 }
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn tasks_spread_and_a_panic_ends_only_itself() {
         let workers = Workers::start(2, false, |fail: bool| async move {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             assert!(!fail, "asked to fail");
         })
         .expect("threads");

@@ -132,6 +132,12 @@ impl Order {
         LeastRecent::Unsettled
     }
 
+    /// Takes the entry with the earliest access that the order knows of, stale or not.
+    pub(super) fn pop_earliest(&mut self) -> Option<Arc<Object>> {
+        let first = self.by_access.as_mut().and_then(BTreeSet::pop_first)?;
+        Some(first.object)
+    }
+
     fn insert_expiry(&mut self, object: &Arc<Object>) {
         let ms = object.expires_ms();
         if ms != NEVER {

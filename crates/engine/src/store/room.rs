@@ -11,6 +11,11 @@ use crate::budget::{MemoryKind, OverBudget, Reservation};
 /// others compete for what was freed, and because readers keep the memory of evicted objects.
 const EVICTION_ROUNDS: usize = 4;
 
+/// How often one eviction corrects a batch of stale entries before it takes what comes first. A
+/// million objects read since the last eviction would otherwise hold one upload, and its worker,
+/// for a tenth of a second.
+const SETTLING_ROUNDS: usize = 64;
+
 impl Store {
     /// Refuses what cannot fit the budget whatever is removed. Reserves nothing, but removes what
     /// has expired before anything else has to go.
@@ -68,10 +73,19 @@ impl Store {
         evicted > 0
     }
 
-    /// Removes the least recently used object; what was charged for it.
+    /// Removes the least recently used object; what was charged for it. After a long time of
+    /// reads alone, when that would take long to find, one that was stored or settled early.
     fn evict_one(&self) -> Option<u64> {
+        let mut rounds = 0;
         loop {
-            let popped = self.shared.order.lock().pop_least_recent();
+            rounds += 1;
+            let exact = rounds <= SETTLING_ROUNDS;
+            let popped = if exact {
+                self.shared.order.lock().pop_least_recent()
+            } else {
+                let earliest = self.shared.order.lock().pop_earliest();
+                earliest.map_or(LeastRecent::Nothing, LeastRecent::Victim)
+            };
             // Bound before the shard is locked, and so dropped (and wiped) after.
             let victim = match popped {
                 LeastRecent::Victim(victim) => victim,
@@ -83,7 +97,7 @@ impl Store {
                 continue;
             }
             // Readers are locked out now; one may have come between the two locks.
-            if victim.accessed_ms() > victim.ordered_ms() {
+            if exact && victim.accessed_ms() > victim.ordered_ms() {
                 self.shared.order.lock().insert_access(&victim);
                 continue;
             }
