@@ -263,6 +263,11 @@ fn origin(url: &str) -> Result<String, &'static str> {
     if authority.as_str().contains('@') {
         return Err("it contains a user; rights come from a token");
     }
+    let host = authority.host().len();
+    if authority.as_str().len() > host && authority.port_u16().is_none() {
+        // It would be left out, and the scheme's own port asked instead.
+        return Err("its port is not a number up to 65535");
+    }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err("it has a path; a node is served at the root");
     }
@@ -306,6 +311,9 @@ mod tests {
             ("http://node/path", "has a path"),
             ("http://node/?q", "has a path"),
             ("http://user:secret@node", "a user"),
+            ("http://node:99999", "its port"),
+            ("http://[::1]:99999", "its port"),
+            ("http://node:", "its port"),
         ] {
             let found = origin(url).unwrap_err();
             assert!(found.contains(reason), "{url}: {found}");

@@ -315,3 +315,42 @@ fn the_log_repeats_nothing_of_a_request() {
     assert!(log.contains("readiness changed"), "the log works: {log}");
     assert!(!log.contains(&address), "{log}");
 }
+
+/// A thousand connections whose windows stay shut held half a GiB of refusals, outside of every
+/// cap: a refusal's document now needs a permit, and without one the head alone is sent, which no
+/// window holds back.
+#[tokio::test]
+async fn refusals_that_nobody_takes_are_bounded() {
+    const CONNECTIONS: usize = 14;
+    const STREAMS: usize = 99;
+    let node = Node::with(&["--rps", "0"]);
+    let mut held = Vec::new();
+    let mut bare = 0;
+    for _ in 0..CONNECTIONS {
+        let stream = TcpStream::connect(node.http).await.unwrap();
+        let mut shut = h2::client::Builder::new();
+        let (sender, connection) = shut
+            .initial_window_size(0)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        for _ in 0..STREAMS {
+            let mut sender = sender.clone().ready().await.unwrap();
+            let (response, _) = sender
+                .send_request(request(&node, "GET", "/nowhere", &[]), true)
+                .unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_FOUND);
+            bare += usize::from(response.body().is_end_stream());
+            held.push(response);
+        }
+    }
+    let refused = CONNECTIONS * STREAMS;
+    let documents = refused - bare;
+    assert!(
+        bare > 0 && documents > 0 && documents <= 1024,
+        "{documents} of {refused} are held"
+    );
+    assert_eq!(node.request("GET", "/nowhere", &[], b"").status, 404);
+}

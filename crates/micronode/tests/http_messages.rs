@@ -214,3 +214,35 @@ fn close_is_honoured_after_the_answer() {
     );
     assert!(connection.until_closed().is_empty());
 }
+
+/// An answer that came before the end of the request's body was followed by a silent close, into
+/// which a pooled client sent its next request.
+#[test]
+fn an_answer_that_ends_the_connection_says_so() {
+    let node = Node::start();
+    for (method, path) in [("POST", "/nowhere"), ("GET", "/put"), ("GET", "/echo")] {
+        let mut client = node.connect();
+        client.send_head(method, path, &[("content-length", "5")]);
+        let answer = client.response_head().unwrap();
+        assert_eq!(answer.field("connection"), Some("close"), "{method} {path}");
+    }
+    let mut client = node.connect();
+    for _ in 0..3 {
+        client.send_head("POST", "/has", &[("content-length", "1")]);
+        client.send(b"x");
+        let answer = client.response("POST");
+        assert_eq!((answer.status, answer.field("connection")), (400, None));
+    }
+}
+
+#[test]
+fn a_delete_minds_if_match() {
+    let node = Node::start();
+    let path = node.store(b"kept");
+    let etag = format!("\"{}\"", address(b"kept"));
+    let delete = |tag: &str| node.request("DELETE", &path, &[("if-match", tag)], b"");
+    delete("\"other\"").assert_problem("precondition_failed");
+    delete(&format!("W/{etag}")).assert_problem("precondition_failed");
+    assert_eq!(node.get(&path, &[]).status, 200);
+    assert_eq!(delete(&etag).status, 204);
+}

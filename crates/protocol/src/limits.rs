@@ -92,6 +92,9 @@ pub const CORR_ID_CHARS: usize = 64;
 
 /// Requests and streams in flight per node, over all data listeners.
 pub const IN_FLIGHT: usize = 512;
+/// Refusals with a body that peers have not yet taken; one more is its status and fields alone,
+/// which no flow control can hold back.
+pub const REFUSALS: usize = 1024;
 /// When all permits are taken, the slowest stream below this many bytes per second ...
 pub const SLOW_SHARE_RATE: u64 = 64 * KIB as u64;
 /// ... over this long ...

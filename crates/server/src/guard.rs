@@ -7,6 +7,7 @@
 use crate::call::{CallBody, CallError};
 use crate::clock;
 use crate::dispatch::dispatch;
+use crate::ingress::http::arrival::Arriving;
 use crate::ingress::http::body::ReplyBody;
 use crate::ingress::http::correlation::{self, X_CORR_ID};
 use crate::ingress::http::problem::{self, Failure};
@@ -15,7 +16,7 @@ use crate::ingress::http::{self as ingress, origin, respond};
 use crate::metrics::method_index;
 use crate::node::Node;
 use crate::readiness::State;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{
@@ -40,6 +41,8 @@ pub(crate) struct InProgress {
     started: Instant,
     /// The in-flight permit and the facet's; none for a request that was refused before them.
     _permits: Option<(Permit, Option<Permit>)>,
+    /// Of a refusal with a document.
+    _refusal: Option<Permit>,
 }
 
 impl Drop for InProgress {
@@ -70,12 +73,28 @@ pub(crate) async fn serve(
         method: method_index(&method),
         started,
         _permits: None,
+        _refusal: None,
     };
+    let http1 = request.version() < Version::HTTP_2;
+    let request = request.map(Arriving::new);
+    let end = request.body().end();
     let answer = stages(&node, request, route, address, &mut in_progress).await;
     let mut response = answer.unwrap_or_else(|failure| {
         node.metrics.rejected(failure.error.code);
-        problem::response(failure, corr_id.to_str().unwrap_or_default()).map(ReplyBody::full)
+        let corr_id = corr_id.to_str().unwrap_or_default();
+        match node.refusals.acquire() {
+            Ok(permit) => {
+                in_progress._refusal = Some(permit);
+                problem::response(failure, corr_id).map(ReplyBody::full)
+            }
+            Err(_) => problem::bare(failure).map(|()| ReplyBody::empty()),
+        }
     });
+    // A client that is not told would send its next request into a closing connection.
+    if http1 && (!end.is_reached() || node.state() == State::Draining) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     node.metrics.responded(route, &method, response.status());
     response.headers_mut().insert(X_CORR_ID, corr_id);
     rate_fields(&node, response.headers_mut());
@@ -85,7 +104,7 @@ pub(crate) async fn serve(
 /// The stages, in the order of refusal.
 async fn stages(
     node: &Node,
-    request: Request<Incoming>,
+    request: Request<Arriving<Incoming>>,
     route: Route,
     address: Option<Result<Address, CallError>>,
     in_progress: &mut InProgress,
@@ -251,7 +270,7 @@ fn guarded_body(
     node: &Node,
     operation: &Operation,
     headers: &http::HeaderMap,
-    body: Incoming,
+    body: Arriving<Incoming>,
     now: Instant,
 ) -> Result<(CallBody, Option<u64>, BodyWatch), CallError> {
     let limits = &node.limits;

@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) rate: RateLimiter,
     pub(crate) in_flight: InFlight,
+    /// Refusals whose documents are on their way.
+    pub(crate) refusals: InFlight,
     pub(crate) facets: Facets,
     pub(crate) decoders: InFlight,
     pub(crate) metrics: Metrics,
@@ -133,6 +135,7 @@ impl Node {
             store,
             rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
             in_flight: InFlight::new(caps.in_flight),
+            refusals: InFlight::new(limits::REFUSALS),
             facets: Facets {
                 storage_read: InFlight::new(caps.facets.storage_read),
                 storage_write: InFlight::new(caps.facets.storage_write),

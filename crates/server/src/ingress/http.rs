@@ -1,5 +1,6 @@
 //! The HTTP ingress: requests to [`Call`], [`Reply`] to responses. Rules live elsewhere.
 
+pub(crate) mod arrival;
 pub(crate) mod body;
 mod conditional;
 pub(crate) mod correlation;
@@ -75,9 +76,13 @@ pub(crate) async fn call(
     Ok(match (operation.route, &operation.method) {
         (Route::Put, _) => Call::Put(put(head, None, declared, body)?),
         (Route::Object, &Method::PUT) => Call::Put(put(head, Some(addressed()?), declared, body)?),
-        (Route::Object, &Method::DELETE) => Call::Delete {
-            address: addressed()?,
-        },
+        (Route::Object, &Method::DELETE) => {
+            let address = addressed()?;
+            if !conditional::may_change(&head.headers, &format!("\"{address}\"")) {
+                return Err(conditional::failed());
+            }
+            Call::Delete { address }
+        }
         (Route::Object | Route::Manifest, _) => Call::Get {
             address: addressed()?,
         },

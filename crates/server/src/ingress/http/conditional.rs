@@ -2,7 +2,9 @@
 //!
 //! An object's entity tag is its address, so it is always strong and never changes.
 
+use crate::call::CallError;
 use http::{HeaderMap, Method, header};
+use micronode_protocol::ErrorCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the preconditions of a request ask for.
@@ -52,6 +54,20 @@ pub(crate) fn evaluate(
         }
         _ => Verdict::Serve,
     }
+}
+
+/// Whether a request that changes the object may go on: `If-Match` is absent or names it.
+pub(crate) fn may_change(headers: &HeaderMap, etag: &str) -> bool {
+    !headers.contains_key(header::IF_MATCH)
+        || list_matches(headers, &header::IF_MATCH, etag, Comparison::Strong)
+}
+
+/// 412.
+pub(crate) fn failed() -> CallError {
+    CallError::new(
+        ErrorCode::PreconditionFailed,
+        "a precondition of the request does not hold",
+    )
 }
 
 /// `If-Range` takes one strong entity tag, or a date that equals `Last-Modified` exactly.

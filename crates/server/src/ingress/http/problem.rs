@@ -54,15 +54,22 @@ pub(crate) fn document(error: &CallError, corr_id: &str) -> Bytes {
 
 /// The answer of a failure: status, `Retry-After` where it may be retried, and the document.
 pub(crate) fn response(failure: Failure, corr_id: &str) -> Response<Bytes> {
-    let Failure { error, field } = failure;
-    let mut response = Response::new(document(&error, corr_id));
-    *response.status_mut() =
-        StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
-    let headers = response.headers_mut();
-    headers.insert(
+    let document = document(&failure.error, corr_id);
+    let mut response = bare(failure).map(|()| document);
+    response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
+    response
+}
+
+/// The same without the document.
+pub(crate) fn bare(failure: Failure) -> Response<()> {
+    let Failure { error, field } = failure;
+    let mut response = Response::new(());
+    *response.status_mut() =
+        StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
+    let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after) = error.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));

@@ -132,13 +132,7 @@ fn representation(
     object_fields(response.headers_mut(), object, &etag, now);
 
     match verdict {
-        Verdict::Failed => {
-            return Err(CallError::new(
-                ErrorCode::PreconditionFailed,
-                "a precondition of the request does not hold",
-            )
-            .into());
-        }
+        Verdict::Failed => return Err(conditional::failed().into()),
         Verdict::NotModified => {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);

@@ -135,7 +135,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Free,
         "Delete an object and wipe its memory",
         &[(204, "deleted")],
-        &[BadAddress, NotFound],
+        &[BadAddress, NotFound, PreconditionFailed],
     ),
     operation(
         Route::Manifest,
