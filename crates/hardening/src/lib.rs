@@ -62,7 +62,7 @@ pub use head::{HeadLimits, check_head};
 pub use held::HeldBody;
 pub use in_flight::{InFlight, Permit};
 pub use rate::RateLimiter;
-pub use refusal::{BodyError, Counters, Reason, Refusal};
+pub use refusal::{BodyError, Counters, Reason, Refusal, whole_seconds};
 pub use slots::{ConnectionSlots, Slot, cap_for_fd_limit};
 pub use slow_share::{SlowShare, SlowShareLimits};
 pub use stream::Transport;

@@ -108,11 +108,14 @@ impl Refusal {
     /// The value of `Retry-After`: whole seconds, rounded up and at least one, because a client
     /// that is told zero returns at once.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(|wait| {
-            let started = u64::from(wait.subsec_nanos() > 0);
-            wait.as_secs().saturating_add(started).max(1)
-        })
+        self.retry_after.map(whole_seconds)
     }
+}
+
+/// A wait as `Retry-After` says it: see [`Refusal::retry_after_seconds`].
+pub fn whole_seconds(wait: Duration) -> u64 {
+    let started = u64::from(wait.subsec_nanos() > 0);
+    wait.as_secs().saturating_add(started).max(1)
 }
 
 impl fmt::Display for Refusal {

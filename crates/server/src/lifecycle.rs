@@ -12,9 +12,7 @@ use crate::readiness::Readiness;
 use crate::workers::Workers;
 use crate::{clock, guard};
 use hyper::service::service_fn;
-use micronode_hardening::{
-    ConnectionContext, ConnectionSlots, Drain, DrainSignal, Reason, Slot, accept, serve,
-};
+use micronode_hardening::{ConnectionContext, ConnectionSlots, Drain, Reason, Slot, accept, serve};
 use micronode_protocol::limits::WORKERS;
 use parking_lot::Mutex;
 use std::future::poll_fn;
@@ -125,11 +123,11 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     })?;
 
     let node = Arc::new(Node::new(&loaded));
-    let (data_drain, admin_drain) = (Drain::new(), Drain::new());
+    let data_drain = Drain::new();
     let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
 
     let data = accept_data(&node, &listeners.data, &workers)?;
-    let admin = accept_admin(&node, &listeners.admin, &admin_drain)?;
+    let admin = accept_admin(&node, &listeners.admin)?;
     mem::drop(listeners);
     let ticker = tick(&node, &workers);
     let reloads = watch_configuration(Reloader {
@@ -172,7 +170,6 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     ticker.abort();
     reloads.abort();
     admin.abort();
-    admin_drain.start();
     // Aborted tasks are dropped when the runtime next looks at them; they hold the workers.
     let patience = clock::instant() + ABORT_PATIENCE;
     while Arc::strong_count(&workers) > 1 && clock::instant() < patience {
@@ -276,13 +273,10 @@ fn accept_data(
     )
 }
 
-fn accept_admin(
-    node: &Arc<Node>,
-    listener: &TcpListener,
-    drain: &Drain,
-) -> io::Result<AbortHandle> {
+fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Result<AbortHandle> {
     let context = Arc::clone(&node.admin_plane);
-    let signal: DrainSignal = drain.signal();
+    // The admin plane is not drained: it answers until the process ends.
+    let never = Drain::new().signal();
     let stack = admin::stack(node);
     accept_loop(
         node,
@@ -299,7 +293,7 @@ fn accept_admin(
                 slot,
                 Arc::clone(&context),
                 service,
-                signal.clone(),
+                never.clone(),
             ));
         },
     )

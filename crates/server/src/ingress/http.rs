@@ -78,7 +78,7 @@ pub(crate) async fn call(
         (Route::Object, &Method::PUT) => Call::Put(put(head, Some(addressed()?), declared, body)?),
         (Route::Object, &Method::DELETE) => {
             let address = addressed()?;
-            if !conditional::may_change(&head.headers, &format!("\"{address}\"")) {
+            if !conditional::may_change(&head.headers, &address) {
                 return Err(conditional::failed());
             }
             Call::Delete { address }

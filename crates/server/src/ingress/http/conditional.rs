@@ -3,9 +3,16 @@
 //! An object's entity tag is its address, so it is always strong and never changes.
 
 use crate::call::CallError;
-use http::{HeaderMap, Method, header};
-use micronode_protocol::ErrorCode;
+use http::{HeaderMap, HeaderValue, Method, header};
+use micronode_protocol::{Address, ErrorCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The entity tag of an object: its address in quotes.
+pub(crate) fn etag(address: &Address) -> HeaderValue {
+    let mut quoted = [b'"'; Address::TEXT_BYTES + 2];
+    quoted[1..=Address::TEXT_BYTES].copy_from_slice(&address.to_text());
+    HeaderValue::from_bytes(&quoted).expect("an address is a field value")
+}
 
 /// What the preconditions of a request ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +64,10 @@ pub(crate) fn evaluate(
 }
 
 /// Whether a request that changes the object may go on: `If-Match` is absent or names it.
-pub(crate) fn may_change(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn may_change(headers: &HeaderMap, address: &Address) -> bool {
+    let names = |tag: &str| list_matches(headers, &header::IF_MATCH, tag, Comparison::Strong);
     !headers.contains_key(header::IF_MATCH)
-        || list_matches(headers, &header::IF_MATCH, etag, Comparison::Strong)
+        || names(etag(address).to_str().expect("an address is ASCII"))
 }
 
 /// 412.

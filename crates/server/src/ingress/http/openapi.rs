@@ -39,7 +39,13 @@ fn describe(operation: &Operation) -> Value {
         }
         responses.insert(status.to_string(), response);
     }
-    for code in operation.errors.iter().chain(ANY_OPERATION) {
+    for code in operation
+        .errors
+        .iter()
+        .copied()
+        .flatten()
+        .chain(ANY_OPERATION)
+    {
         let response = responses.entry(code.status().to_string()).or_insert_with(|| {
             json!({
                 "description": "",

@@ -4,7 +4,7 @@ use crate::call::CallError;
 use crate::ingress::http::correlation;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use micronode_hardening::Refusal;
+use micronode_hardening::{Refusal, whole_seconds};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -72,15 +72,15 @@ pub(crate) fn bare(failure: Failure) -> Response<()> {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after) = error.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(after)));
     }
     headers.extend(field);
     response
 }
 
-/// `Retry-After` takes whole seconds: rounded up, never 0.
-fn whole_seconds(after: Duration) -> u64 {
-    after.as_millis().div_ceil(1000).clamp(1, 3600) as u64
+/// `Retry-After`: an hour at most, whatever the wait.
+fn retry_after(wait: Duration) -> u64 {
+    whole_seconds(wait).min(3600)
 }
 
 /// A complete HTTP/1.1 response for a refusal that happens before a request exists, and so
@@ -94,7 +94,7 @@ pub(crate) fn raw(refusal: &Refusal) -> Bytes {
     let status = StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
     let retry = error
         .retry_after
-        .map(|after| format!("retry-after: {}\r\n", whole_seconds(after)))
+        .map(|after| format!("retry-after: {}\r\n", retry_after(after)))
         .unwrap_or_default();
     let mut raw = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nx-corr-id: {corr_id}\r\nconnection: close\r\n{retry}\r\n",

@@ -109,7 +109,7 @@ fn manifest(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/vnd.micronode.manifest"),
     );
-    headers.insert(header::ETAG, etag(object));
+    headers.insert(header::ETAG, conditional::etag(object.address()));
     headers.insert(header::CACHE_CONTROL, cache_control(object, now));
     untrusted_content(headers);
     fill(&mut response, method, length, || {
@@ -125,7 +125,7 @@ fn representation(
     object: &Arc<Object>,
     now: Now,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let etag = etag(object);
+    let etag = conditional::etag(object.address());
     let etag_text = etag.to_str().expect("an address is ASCII");
     let verdict = conditional::evaluate(method, asked, etag_text, object.stored_at_wall_ms());
     let mut response = Response::new(ReplyBody::empty());
@@ -224,12 +224,6 @@ fn fill(
         *response.body_mut() = body()?;
     }
     Ok(())
-}
-
-fn etag(object: &Object) -> HeaderValue {
-    let mut quoted = [b'"'; 69];
-    quoted[1..68].copy_from_slice(&object.address().to_text());
-    HeaderValue::from_bytes(&quoted).expect("an address is a field value")
 }
 
 fn object_fields(headers: &mut HeaderMap, object: &Object, etag: &HeaderValue, now: Now) {

@@ -41,8 +41,8 @@ pub(crate) struct Operation {
     pub(crate) summary: &'static str,
     /// Status and meaning of every success.
     pub(crate) success: &'static [(u16, &'static str)],
-    /// Codes beyond those that every operation may answer.
-    pub(crate) errors: &'static [ErrorCode],
+    /// Codes beyond those that every operation may answer, in lists that operations share.
+    pub(crate) errors: &'static [&'static [ErrorCode]],
 }
 
 const fn operation(
@@ -51,7 +51,7 @@ const fn operation(
     cost: Cost,
     summary: &'static str,
     success: &'static [(u16, &'static str)],
-    errors: &'static [ErrorCode],
+    errors: &'static [&'static [ErrorCode]],
 ) -> Operation {
     Operation {
         route,
@@ -81,7 +81,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Write,
         "Store a body; the node computes its address",
         &[(201, "stored"), (200, "was there already")],
-        BODY,
+        &[BODY],
     ),
     operation(
         Route::Object,
@@ -93,13 +93,13 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
             (206, "the asked ranges"),
             (304, "the client's copy is current"),
         ],
-        &[
+        &[&[
             BadAddress,
             NotFound,
             PreconditionFailed,
             RangeUnsatisfiable,
             IntegrityFail,
-        ],
+        ]],
     ),
     operation(
         Route::Object,
@@ -110,7 +110,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
             (200, "the object's head"),
             (304, "the client's copy is current"),
         ],
-        &[BadAddress, NotFound, PreconditionFailed, IntegrityFail],
+        &[&[BadAddress, NotFound, PreconditionFailed, IntegrityFail]],
     ),
     operation(
         Route::Object,
@@ -118,16 +118,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Write,
         "Store a body that must hash to the address",
         &[(201, "stored"), (200, "was there already")],
-        &[
-            BadRequest,
-            BadAddress,
-            BadEncoding,
-            BodyTimeout,
-            BodyTooLarge,
-            DecompressBound,
-            UnsupportedEncoding,
-            DigestMismatch,
-        ],
+        &[BODY, &[BadAddress, DigestMismatch]],
     ),
     operation(
         Route::Object,
@@ -135,7 +126,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Free,
         "Delete an object and wipe its memory",
         &[(204, "deleted")],
-        &[BadAddress, NotFound, PreconditionFailed],
+        &[&[BadAddress, NotFound, PreconditionFailed]],
     ),
     operation(
         Route::Manifest,
@@ -143,7 +134,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Read,
         "The chaining values of the object's 64 KiB groups",
         &[(200, "the manifest")],
-        &[BadAddress, NotFound, IntegrityFail],
+        &[&[BadAddress, NotFound, IntegrityFail]],
     ),
     operation(
         Route::Manifest,
@@ -151,7 +142,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Read,
         "The manifest's head",
         &[(200, "the manifest's head")],
-        &[BadAddress, NotFound, IntegrityFail],
+        &[&[BadAddress, NotFound, IntegrityFail]],
     ),
     operation(
         Route::Has,
@@ -159,15 +150,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Buffer,
         "Which of these objects are here: a JSON array of at most 4096 addresses in, one of booleans out",
         &[(200, "one boolean per address, in order")],
-        &[
-            BadRequest,
-            BadAddress,
-            BadEncoding,
-            BodyTimeout,
-            BodyTooLarge,
-            DecompressBound,
-            UnsupportedEncoding,
-        ],
+        &[BODY, &[BadAddress]],
     ),
     operation(
         Route::Echo,
@@ -175,7 +158,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Cost::Buffer,
         "The body back",
         &[(200, "the body")],
-        BODY,
+        &[BODY],
     ),
     operation(
         Route::OpenApi,
