@@ -16,7 +16,7 @@ use micronode_client::{
 use micronode_protocol::Address;
 use micronode_protocol::limits::{GROUP_BYTES, HAS_ADDRESSES, ONE_SHOT_BYTES};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 const PLAIN: PutOptions = PutOptions {
@@ -275,14 +275,14 @@ async fn a_lost_connection_is_replaced() {
     assert_eq!(node.requests().len(), 2);
 }
 
+/// The port that this test had bound and given back became another test's node once.
 #[tokio::test]
 async fn a_node_that_is_not_there_is_said_so() {
-    let unused = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let client = with(&format!("http://{unused}"), RetryPolicy::NEVER);
+    // Bound, so that nobody else gets the port, and not listening, so that it refuses.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let taken_at = taken.local_addr().unwrap();
+    let client = with(&format!("http://{taken_at}"), RetryPolicy::NEVER);
     let error = client.has(&[Address::of(b"x")]).await.unwrap_err();
     assert!(
         matches!(error, Error::Transport(TransportError::Connect(_))),
