@@ -46,6 +46,22 @@ error_codes! {
     BadAddress = "bad_address", 400, false, "Malformed address";
     /// The body does not decode under its declared coding.
     BadEncoding = "bad_encoding", 400, false, "Body does not match its encoding";
+    /// A tenant other than 0: the node has one.
+    BadTenant = "bad_tenant", 400, false, "No such tenant";
+    /// A frame of another version of the protocol.
+    BadVersion = "bad_version", 400, false, "Unknown protocol version";
+    /// Frame flags that are unknown or exclude each other.
+    BadFlags = "bad_flags", 400, false, "Malformed frame flags";
+    /// A frame that is shorter than its own header, or fields that end too early.
+    Truncated = "truncated", 400, false, "Cut short";
+    /// A capability on a frame that does not open a stream.
+    CapOnNonStart = "cap_on_non_start", 400, false, "Capability in the middle of a stream";
+    /// A capability that is longer than its frame.
+    CapOutOfBounds = "cap_out_of_bounds", 400, false, "Capability beyond its frame";
+    /// A stream was opened under the id of one that is open.
+    StreamReused = "stream_reused", 400, false, "Stream is open already";
+    /// A frame of a stream that is not open.
+    StreamClosed = "stream_closed", 400, false, "Stream is not open";
     /// No capability, or one that does not verify.
     Unauthenticated = "unauthenticated", 401, false, "No valid capability";
     /// A capability that does not allow this.
@@ -64,6 +80,10 @@ error_codes! {
     BodyTooLarge = "body_too_large", 413, false, "Body too large";
     /// A compressed body that inflates beyond its bound.
     DecompressBound = "decompress_bound", 413, false, "Body inflates too much";
+    /// A frame over the largest.
+    FrameOversize = "frame_oversize", 413, false, "Frame too large";
+    /// More than a chunk of body in one frame of several.
+    ChunkTooLarge = "chunk_too_large", 413, false, "Chunk too large";
     /// A content coding that the node does not decode, or more than one.
     UnsupportedEncoding = "unsupported_encoding", 415, false, "Unsupported content coding";
     /// No requested range overlaps the object.
@@ -72,6 +92,8 @@ error_codes! {
     DigestMismatch = "digest_mismatch", 422, false, "Body does not match the address";
     /// Over the request rate.
     RateLimited = "rate_limited", 429, true, "Too many requests";
+    /// More streams at once than a connection may have.
+    TooManyStreams = "too_many_streams", 429, true, "Too many streams";
     /// Request head over its size or field cap.
     HeadTooLarge = "head_too_large", 431, false, "Request head too large";
     /// Stored bytes do not match their address.

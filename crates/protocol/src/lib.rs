@@ -10,13 +10,22 @@
 //! - [`group`]: 64 KiB chunk groups, their chaining values, and the groups that a range touches.
 //! - [`manifest`]: the chaining values of an object, and verification of any part of it.
 //! - [`hasher`]: from groups to an address and its manifest, in one pass.
+//! - [`frame`]: the frame of OAP/1, and [`codec`], frames out of bytes and into bytes.
+//! - [`compression`]: a frame's payload under zstd, inflated within bounds.
+//! - [`connection`]: what a node makes of the frames of one connection, as a state machine.
+//! - [`operation`]: the operations below the framing, and the fields of their payloads.
 
 pub mod address;
+pub mod codec;
+pub mod compression;
+pub mod connection;
 pub mod error;
+pub mod frame;
 pub mod group;
 pub mod hasher;
 pub mod limits;
 pub mod manifest;
+pub mod operation;
 
 pub use address::Address;
 pub use error::ErrorCode;

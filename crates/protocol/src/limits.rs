@@ -144,6 +144,33 @@ pub const H2_CONTROL_BURST: u32 = 1000;
 /// ... and per second after that.
 pub const H2_CONTROL_PER_SECOND: u32 = 100;
 
+// --- OAP/1 ---------------------------------------------------------------------------------
+
+/// Largest frame, header and capability included. *Only lower.*
+pub const OAP_FRAME_BYTES: usize = MIB;
+/// Least that the largest frame may be lowered to: a chunk with its fields has to fit.
+pub const OAP_FRAME_BYTES_MIN: usize = 128 * KIB;
+/// Body bytes in one frame of a stream of several, after the fixed fields and after inflation.
+pub const OAP_CHUNK_BYTES: usize = GROUP_BYTES;
+/// Streams at once per connection. *Only lower.*
+pub const OAP_STREAMS: usize = 64;
+/// What a connection may read ahead: a chunk with its frame around it, and a few small frames. A
+/// longer frame is paid for from the memory budget before it is read.
+pub const OAP_READ_BYTES: usize = 72 * KIB;
+/// Bytes that wait for the peer to read them, on one connection. Nothing is read from a peer that
+/// would add to them.
+pub const OAP_UNREAD_BYTES: usize = MIB;
+/// Answers that are streamed are not produced further ahead of the socket than this.
+pub const OAP_WRITE_AHEAD_BYTES: usize = 256 * KIB;
+/// Bytes produced or taken by one connection before others of its worker have a turn.
+pub const OAP_TURN_BYTES: usize = MIB;
+/// Body bytes copied next to their frame's header, which costs less than a slice of their own.
+pub const OAP_INLINE_BYTES: usize = 4 * KIB;
+/// HELLO's document.
+pub const OAP_HELLO_BYTES: usize = 4 * KIB;
+/// A capability token.
+pub const CAPABILITY_BYTES: usize = 8 * KIB;
+
 // --- Decompression -------------------------------------------------------------------------
 
 /// Output ≤ ratio × input (+ [`DECOMPRESS_SLACK`] while running). *Only lower.*
@@ -213,5 +240,11 @@ const _: () = assert!(LINGER_BYTES < ONE_SHOT_BYTES);
 const _: () = assert!(ADMIN_IN_FLIGHT <= ADMIN_CONNECTIONS && ADMIN_CONNECTIONS < CONNECTIONS);
 const _: () = assert!(MEMORY_DEGRADED_PERCENT < MEMORY_SHED_PERCENT && MEMORY_SHED_PERCENT < 100);
 const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
+const _: () = assert!(OAP_CHUNK_BYTES < OAP_READ_BYTES && OAP_READ_BYTES < OAP_FRAME_BYTES_MIN);
+const _: () =
+    assert!(OAP_FRAME_BYTES_MIN <= OAP_FRAME_BYTES && OAP_FRAME_BYTES <= u32::MAX as usize);
+const _: () = assert!(OAP_WRITE_AHEAD_BYTES + OAP_CHUNK_BYTES <= OAP_UNREAD_BYTES);
+const _: () = assert!(OAP_FRAME_BYTES <= OAP_UNREAD_BYTES);
+const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);

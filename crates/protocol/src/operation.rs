@@ -1,0 +1,87 @@
+//! The operations below the framing: what each is called on the wire, and the fields of its
+//! payloads. Both ends use the same encoders and parsers.
+//!
+//! A payload is one byte string that may be cut anywhere between frames, so a parser of the fields
+//! in front of a body may be asked before they are all there, and then asks for more.
+
+mod fields;
+mod hello;
+mod object;
+
+pub use fields::{FieldsError, Parsed};
+pub use hello::{Hello, HelloError, Transports, Welcome};
+pub use object::{
+    GetReply, GetRequest, HeadReply, PutReply, PutRequest, decode_addresses, decode_presence,
+};
+
+/// The family of HELLO, ping, cancel, and answers to frames of no stream.
+pub const CONTROL: u16 = 0;
+/// HELLO, with [`CONTROL`]; without START and with END, on an open stream: cancel.
+pub const HELLO: u16 = 0;
+
+macro_rules! operations {
+    ($( $(#[$doc:meta])* $variant:ident = $app:literal, $code:literal, $name:literal; )*) => {
+        /// An operation that a request can open a stream for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Operation { $( $(#[$doc])* $variant, )* }
+
+        impl Operation {
+            /// Every operation, by family and code.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
+
+            /// The family, `app_proto_id` of the header.
+            pub const fn app(self) -> u16 {
+                match self { $( Self::$variant => $app, )* }
+            }
+
+            /// The code of a request.
+            pub const fn code(self) -> u16 {
+                match self { $( Self::$variant => $code, )* }
+            }
+
+            /// What people call it.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// The operation that a header asks for.
+            pub const fn of(app: u16, code: u16) -> Option<Self> {
+                match (app, code) { $( ($app, $code) => Some(Self::$variant), )* _ => None }
+            }
+        }
+    };
+}
+
+operations! {
+    /// Nothing; that it is answered is the answer.
+    Ping = 0, 1, "ping";
+    /// The body back.
+    Echo = 1, 1, "echo";
+    /// Read an object or a part of it.
+    ObjectGet = 2, 1, "object get";
+    /// Store an object.
+    ObjectPut = 2, 2, "object put";
+    /// Which of these objects are here.
+    ObjectHas = 2, 3, "object has";
+    /// Delete an object and wipe its memory.
+    ObjectDelete = 2, 4, "object delete";
+    /// Describe an object.
+    ObjectHead = 2, 5, "object head";
+    /// The chaining values of an object.
+    ObjectManifest = 2, 6, "object manifest";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_found_by_its_numbers() {
+        for operation in Operation::ALL {
+            let found = Operation::of(operation.app(), operation.code());
+            assert_eq!(found, Some(*operation));
+        }
+        assert_eq!(Operation::of(CONTROL, HELLO), None, "HELLO opens no stream");
+        assert_eq!(Operation::of(2, 7), None);
+    }
+}
