@@ -22,6 +22,10 @@
 //! say the same as a Tower stack. Whatever is refused is a [`Refusal`]: a reason, a sentence and
 //! perhaps a time to come back, made without an allocation and counted in [`Counters`].
 //!
+//! A service that is not HTTP, or has a protocol of its own beside it, shares the caps by using the
+//! primitives: [`Slot`] for its connections, [`InFlight`] and [`RateLimiter`] for its requests,
+//! [`Progress`] for the pace of its peers, [`SlowShare`] for who gives way.
+//!
 //! Nothing here queues, and nothing retries: a service under attack answers cheaply and early.
 //! Not here either: authentication, TLS, routing and compression of responses.
 //!
@@ -61,9 +65,10 @@ pub use drain::{Drain, DrainSignal};
 pub use head::{HeadLimits, check_head};
 pub use held::HeldBody;
 pub use in_flight::{InFlight, Permit};
+pub use progress::{Demand, Progress};
 pub use rate::RateLimiter;
 pub use refusal::{BodyError, Counters, Reason, Refusal, whole_seconds};
-pub use slots::{ConnectionSlots, Slot, cap_for_fd_limit};
-pub use slow_share::{SlowShare, SlowShareLimits};
+pub use slots::{ConnectionSlots, Occupancy, Slot, cap_for_fd_limit};
+pub use slow_share::{Pace, SlowEntry, SlowShare, SlowShareLimits};
 pub use stream::Transport;
 pub use watch::BodyWatch;

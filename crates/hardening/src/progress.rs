@@ -10,15 +10,16 @@ use tokio::time::Instant;
 
 /// What is demanded of a peer that is waited for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Demand {
-    pub(crate) interval: Duration,
-    /// Bytes per second.
-    pub(crate) min_rate: u64,
+pub struct Demand {
+    /// Some bytes move in every such interval, ...
+    pub interval: Duration,
+    /// ... and once the first is over, this many per second on average. `0` = any.
+    pub min_rate: u64,
 }
 
 /// What a peer has done while it was waited for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// All the time spent waiting, and the bytes that moved in it.
     waited: Duration,
     moved: u64,
@@ -30,7 +31,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// The peer is being waited for; `count` is the running number of bytes moved.
-    pub(crate) fn wait(&mut self, now: Instant, count: u64) {
+    pub fn wait(&mut self, now: Instant, count: u64) {
         if let Some((at, before)) = self.waiting {
             let passed = now.saturating_duration_since(at);
             // Acknowledgements may be seen late, and so a count that is lower than the last.
@@ -47,7 +48,7 @@ impl Progress {
     }
 
     /// The peer is not being waited for now.
-    pub(crate) fn pause(&mut self, now: Instant, count: u64) {
+    pub fn pause(&mut self, now: Instant, count: u64) {
         if self.waiting.is_some() {
             self.wait(now, count);
             self.still = Duration::ZERO;
@@ -57,7 +58,7 @@ impl Progress {
 
     /// When the peer fails the demand unless bytes move before: `None` while it is not waited
     /// for or nothing is demanded. The peer has failed when this is not in the future.
-    pub(crate) fn deadline(&self, demand: Demand) -> Option<Instant> {
+    pub fn deadline(&self, demand: Demand) -> Option<Instant> {
         let (at, _) = self.waiting?;
         let until_still = demand.interval.saturating_sub(self.still);
         let paid_for = (self.moved.saturating_mul(1_000_000))

@@ -207,7 +207,7 @@ pub struct Slot {
 
 impl Slot {
     /// What marks the connection as busy.
-    pub(crate) fn occupancy(&self) -> Occupancy {
+    pub fn occupancy(&self) -> Occupancy {
         Occupancy {
             shared: Arc::clone(&self.shared),
             entry: Arc::clone(&self.entry),
@@ -215,7 +215,7 @@ impl Slot {
     }
 
     /// The connection has had no request in progress since `since`. An eviction stands.
-    pub(crate) fn idle(&self, since: Instant) {
+    pub fn idle(&self, since: Instant) {
         let since = self.shared.since_epoch(since);
         let current = self.entry.idle_since.load(Ordering::Relaxed);
         if current != EVICTED {
@@ -230,12 +230,12 @@ impl Slot {
     }
 
     /// Whether the connection has been told to close, and no request has come since.
-    pub(crate) fn is_evicted(&self) -> bool {
+    pub fn is_evicted(&self) -> bool {
         self.entry.idle_since.load(Ordering::Acquire) == EVICTED
     }
 
     /// Ready when the connection has been told to close; otherwise its task will be woken then.
-    pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.entry.waker.register(cx.waker());
         if self.is_evicted() {
             Poll::Ready(())
@@ -259,13 +259,14 @@ impl Drop for Slot {
 
 /// Marks a connection as serving a request.
 #[derive(Debug)]
-pub(crate) struct Occupancy {
+pub struct Occupancy {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
 }
 
 impl Occupancy {
-    pub(crate) fn busy(&self) {
+    /// A request begins: the connection does not give way until it is idle again.
+    pub fn busy(&self) {
         if self.entry.idle_since.swap(BUSY, Ordering::AcqRel) == EVICTED {
             self.shared.registry.lock().leaving -= 1;
             self.shared.fewer_leaving.notify_waiters();

@@ -82,12 +82,12 @@ impl SlowShare {
     }
 
     /// Between two samples of a stream's pace; never zero, which would leave time for nothing else.
-    pub(crate) fn sample_interval(&self) -> Duration {
+    pub fn sample_interval(&self) -> Duration {
         (self.shared.limits.window / SAMPLES as u32).max(Duration::from_millis(1))
     }
 
     /// Bytes per second of a stream that is old enough to give way.
-    pub(crate) fn rate(&self, pace: &Pace, now: Instant, count: u64) -> Option<u64> {
+    pub fn rate(&self, pace: &Pace, now: Instant, count: u64) -> Option<u64> {
         let SlowShareLimits { window, age, .. } = self.shared.limits;
         if pace.taken < SAMPLES || now.saturating_duration_since(pace.since) <= age {
             return None;
@@ -99,20 +99,20 @@ impl SlowShare {
 
     /// The same, of a stream that is slow enough to be cut now: what was published may be older
     /// than a change of its pace.
-    pub(crate) fn slow_rate(&self, pace: &Pace, now: Instant, count: u64) -> Option<u64> {
+    pub fn slow_rate(&self, pace: &Pace, now: Instant, count: u64) -> Option<u64> {
         self.rate(pace, now, count)
             .filter(|rate| *rate < self.shared.limits.rate)
     }
 
     /// Enters a connection.
-    pub(crate) fn enter(&self) -> Entry {
+    pub fn enter(&self) -> SlowEntry {
         let candidate = Arc::new(Candidate {
             rate: AtomicU64::new(u64::MAX),
             cut: AtomicBool::new(false),
             connection: AtomicWaker::new(),
         });
         self.shared.candidates.lock().push(Arc::clone(&candidate));
-        Entry {
+        SlowEntry {
             share: self.clone(),
             candidate,
         }
@@ -121,25 +121,25 @@ impl SlowShare {
 
 /// A connection's place in the list, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub struct SlowEntry {
     share: SlowShare,
     candidate: Arc<Candidate>,
 }
 
-impl Entry {
+impl SlowEntry {
     /// The rate of the slowest stream that is old enough; none has to give way without one.
-    pub(crate) fn publish(&self, rate: Option<u64>) {
+    pub fn publish(&self, rate: Option<u64>) {
         self.candidate.rate.store(rate.unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Has a cut from now on wake the task; whether one has been asked for before.
-    pub(crate) fn listen(&self, waker: &Waker) -> bool {
+    pub fn listen(&self, waker: &Waker) -> bool {
         self.candidate.connection.register(waker);
         self.candidate.cut.load(Relaxed)
     }
 
     /// Whether the slowest stream is to be cut: true once for every time that it was told.
-    pub(crate) fn take_cut(&self, waker: &Waker) -> bool {
+    pub fn take_cut(&self, waker: &Waker) -> bool {
         let cut = self.listen(waker);
         if cut {
             // Nobody knows how slow the rest is until the next sample, so nobody asks again before.
@@ -150,7 +150,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for SlowEntry {
     fn drop(&mut self) {
         let mut candidates = self.share.shared.candidates.lock();
         let own = |candidate: &Arc<Candidate>| Arc::ptr_eq(candidate, &self.candidate);
@@ -162,7 +162,7 @@ impl Drop for Entry {
 
 /// The bytes that a stream had moved at its latest samples.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     since: Instant,
     samples: [u64; SAMPLES],
     taken: usize,
@@ -170,7 +170,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// A stream that begins now, with a running count of `count` bytes.
-    pub(crate) fn new(now: Instant, count: u64) -> Self {
+    pub fn new(now: Instant, count: u64) -> Self {
         Self {
             since: now,
             samples: [count; SAMPLES],
@@ -178,7 +178,9 @@ impl Pace {
         }
     }
 
-    pub(crate) fn sample(&mut self, count: u64) {
+    /// Takes the running count again, a [sample interval](SlowShare::sample_interval) after the
+    /// last time.
+    pub fn sample(&mut self, count: u64) {
         self.samples[self.taken % SAMPLES] = count;
         self.taken += 1;
     }

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use crate::slow_share::{Entry, Pace, SlowShare};
+use crate::slow_share::{Pace, SlowEntry, SlowShare};
 
 /// The connection's own samples, and its place among those that may have to give way.
 pub(super) struct Slowness {
@@ -12,7 +12,7 @@ pub(super) struct Slowness {
     /// What is sampled, while something is at work.
     work: Option<Work>,
     /// Held while something is old enough to give way.
-    entry: Option<Entry>,
+    entry: Option<SlowEntry>,
 }
 
 struct Work {
