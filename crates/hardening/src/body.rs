@@ -39,9 +39,19 @@ pub enum BodyPolicy {
 }
 
 impl BodyPolicy {
-    fn cap(&self) -> u64 {
+    /// Most bytes.
+    pub const fn cap(&self) -> u64 {
         match *self {
             Self::OneShot { cap, .. } | Self::Streamed { cap, .. } => cap,
+        }
+    }
+
+    /// Refuses a body of `length` bytes that is over the cap with [`Reason::BodyTooLarge`].
+    pub const fn check_length(&self, length: u64) -> Result<(), Refusal> {
+        if length > self.cap() {
+            Err(too_large())
+        } else {
+            Ok(())
         }
     }
 }
@@ -88,8 +98,8 @@ impl<B: Body> GuardedBody<B> {
         policy: &BodyPolicy,
         now: Instant,
     ) -> Result<Self, Refusal> {
-        if declared.is_some_and(|length| length > policy.cap()) {
-            return Err(too_large());
+        if let Some(length) = declared {
+            policy.check_length(length)?;
         }
         let over = body.is_end_stream();
         let watch = if over {
@@ -240,7 +250,7 @@ fn time_for(bytes: u64, rate: u64) -> Duration {
     Duration::from_secs(bytes / rate) + Duration::from_nanos(part as u64)
 }
 
-fn too_large() -> Refusal {
+const fn too_large() -> Refusal {
     Refusal::new(Reason::BodyTooLarge, "the request body is over its cap")
 }
 

@@ -457,12 +457,13 @@ impl Connection {
     }
 
     /// Ends a stream, open or not, with an error: its status and its document. A stream of which
-    /// more is still to come is passed over from now on.
+    /// more is still to come is passed over from now on. `app` is the family in an answer to a
+    /// frame of no stream.
     pub fn refuse(&mut self, corr_id: u64, app: u16, code: ErrorCode, document: Bytes) {
         let header = Header {
             flags: Flags::RESP.with(Flags::END),
             code: code.status(),
-            app,
+            app: self.streams.app(corr_id).unwrap_or(app),
             corr_id,
             ..Header::default()
         };
@@ -563,6 +564,11 @@ impl Connection {
         self.decoder.is_frame_open()
     }
 
+    /// The stream of the frame that is open, once its header has come.
+    pub fn open_frame(&self) -> Option<u64> {
+        self.decoder.open_frame().map(|header| header.corr_id)
+    }
+
     /// Whether no stream is open and nothing is left to write.
     pub fn is_at_rest(&self) -> bool {
         self.streams.is_empty() && self.queued() == 0
@@ -583,6 +589,11 @@ impl Connection {
     pub fn release(&mut self) {
         self.decoder.release();
         self.encoder.release();
+    }
+
+    /// Whether a buffer has memory.
+    pub fn has_memory(&self) -> bool {
+        self.decoder.capacity() + self.encoder.capacity() > 0
     }
 
     /// Frames that came, and frames that were queued to go.

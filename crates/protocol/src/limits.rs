@@ -157,11 +157,15 @@ pub const OAP_STREAMS: usize = 64;
 /// What a connection may read ahead: a chunk with its frame around it, and a few small frames. A
 /// longer frame is paid for from the memory budget before it is read.
 pub const OAP_READ_BYTES: usize = 72 * KIB;
-/// Bytes that wait for the peer to read them, on one connection. Nothing is read from a peer that
-/// would add to them.
+/// Bytes that wait for the peer to read them, on one connection.
 pub const OAP_UNREAD_BYTES: usize = MIB;
+/// While so many wait, nothing more is taken from the peer: what one more frame may ask for still
+/// fits under [`OAP_UNREAD_BYTES`], also a compressed one, which asks for ten times its length.
+pub const OAP_UNREAD_PAUSE_BYTES: usize = 256 * KIB;
 /// Answers that are streamed are not produced further ahead of the socket than this.
-pub const OAP_WRITE_AHEAD_BYTES: usize = 256 * KIB;
+pub const OAP_WRITE_AHEAD_BYTES: usize = 128 * KIB;
+/// Request bytes that wait, on one connection, for the work that takes them.
+pub const OAP_BACKLOG_BYTES: usize = 256 * KIB;
 /// Bytes produced or taken by one connection before others of its worker have a turn.
 pub const OAP_TURN_BYTES: usize = MIB;
 /// Body bytes copied next to their frame's header, which costs less than a slice of their own.
@@ -243,7 +247,10 @@ const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
 const _: () = assert!(OAP_CHUNK_BYTES < OAP_READ_BYTES && OAP_READ_BYTES < OAP_FRAME_BYTES_MIN);
 const _: () =
     assert!(OAP_FRAME_BYTES_MIN <= OAP_FRAME_BYTES && OAP_FRAME_BYTES <= u32::MAX as usize);
-const _: () = assert!(OAP_WRITE_AHEAD_BYTES + OAP_CHUNK_BYTES <= OAP_UNREAD_BYTES);
+const _: () = assert!(OAP_WRITE_AHEAD_BYTES + OAP_CHUNK_BYTES < OAP_UNREAD_PAUSE_BYTES);
+const _: () = assert!(
+    OAP_UNREAD_PAUSE_BYTES + DECOMPRESS_RATIO as usize * OAP_READ_BYTES <= OAP_UNREAD_BYTES
+);
 const _: () = assert!(OAP_FRAME_BYTES <= OAP_UNREAD_BYTES);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);

@@ -7,11 +7,14 @@ use bytes::Bytes;
 use http_body::Body;
 use micronode_engine::{Object, Stored};
 use micronode_hardening::{BodyError, Reason, Refusal};
-use micronode_protocol::{Address, ErrorCode};
+use micronode_protocol::{Address, ErrorCode, limits};
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
 /// A request body as pieces, already capped, paced and decoded by the guard.
 pub(crate) type CallBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
+
+/// The media type of an object that was stored without one.
+pub(crate) const DEFAULT_MEDIA_TYPE: &str = "application/octet-stream";
 
 /// One operation, as every ingress expresses it.
 pub(crate) enum Call {
@@ -19,12 +22,33 @@ pub(crate) enum Call {
     Echo { body: CallBody },
     /// Store a body.
     Put(Put),
+    /// What needs no body.
+    Command(Command),
+}
+
+/// An operation that is complete as soon as it is understood, and answered without waiting.
+pub(crate) enum Command {
+    /// Nothing: that it is answered is the answer.
+    Ping,
     /// An object to read (or to describe: the ingress reads no byte that it does not send).
     Get { address: Address },
     /// Which of these objects are here.
     Has { addresses: Vec<Address> },
     /// Delete and wipe.
     Delete { address: Address },
+}
+
+/// What a request costs the node, which decides what is shed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// Stores bytes: shed first.
+    Write,
+    /// Holds bytes for its own duration only: shed with everything that allocates.
+    Buffer,
+    /// Reads what is there: shed last.
+    Read,
+    /// Gives memory back, or takes none: never shed.
+    Free,
 }
 
 /// What an upload says about itself before its bytes arrive.
@@ -53,10 +77,13 @@ pub(crate) enum Reply {
     Has(Vec<bool>),
     /// Deleted.
     Deleted,
+    /// The answer to a ping.
+    Pong,
 }
 
 /// A failed operation: the public code, what to tell the caller, and when to come back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {detail}")]
 pub(crate) struct CallError {
     pub(crate) code: ErrorCode,
     pub(crate) detail: Cow<'static, str>,
@@ -73,6 +100,19 @@ impl CallError {
             retry_after,
         }
     }
+}
+
+/// The media type of a put, which every ingress gives back in a header field: the node keeps it as
+/// the client wrote it, and does not interpret it.
+pub(crate) fn check_media_type(text: &str) -> Result<(), CallError> {
+    let printable = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
+    if (1..=limits::MEDIA_TYPE_BYTES).contains(&text.len()) && text.bytes().all(printable) {
+        return Ok(());
+    }
+    Err(CallError::new(
+        ErrorCode::BadRequest,
+        "a media type is ASCII of at most 255 characters",
+    ))
 }
 
 /// The one translation of the hardening layer's reasons into public codes.
@@ -94,11 +134,15 @@ impl From<BodyError> for CallError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Refused(refusal) => refusal.into(),
-            // The peer is gone or broke its framing: nobody is likely to read this answer.
-            BodyError::Transport(_) => Self::new(
-                ErrorCode::BadRequest,
-                "the request body ended before it was complete",
-            ),
+            BodyError::Transport(error) => match error.downcast::<Self>() {
+                // An ingress has found a fault in the body that only its own protocol has.
+                Ok(error) => *error,
+                // The peer is gone or broke its framing: nobody is likely to read this answer.
+                Err(_) => Self::new(
+                    ErrorCode::BadRequest,
+                    "the request body ended before it was complete",
+                ),
+            },
         }
     }
 }

@@ -19,7 +19,7 @@ mod print;
 mod problem;
 pub mod size;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use micronode_protocol::limits;
@@ -36,6 +36,8 @@ pub struct Config {
     pub bind: SocketAddr,
     /// Address of the admin listener; port 0 picks a free one.
     pub admin: SocketAddr,
+    /// Where OAP is spoken.
+    pub oap: OapListener,
     /// Development mode.
     pub dev: bool,
     /// Worker threads; 0 is one per core.
@@ -85,6 +87,10 @@ pub struct Limits {
     pub decoders: usize,
     /// Concurrent HTTP/2 streams per connection.
     pub h2_streams: u32,
+    /// Largest OAP frame.
+    pub oap_frame: usize,
+    /// Open OAP streams per connection.
+    pub oap_streams: usize,
     /// Time for streams in flight to finish after SIGTERM.
     pub drain_deadline: Duration,
     /// Time after SIGTERM in which new connections are still accepted; writes on them are told 503.
@@ -120,6 +126,18 @@ pub enum Budget {
     Auto,
     /// This many bytes.
     Bytes(u64),
+}
+
+/// `oap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OapListener {
+    /// Beside the data listener: [`Config::OAP`] where that has its own default address, and any
+    /// free port of the same IP address where it has another.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// At this address; port 0 picks a free one.
+    At(SocketAddr),
 }
 
 /// The `[log]` section.
@@ -186,8 +204,9 @@ words! {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            bind: Self::BIND,
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            oap: OapListener::Auto,
             dev: false,
             workers: 0,
             pin_workers: false,
@@ -208,6 +227,8 @@ impl Default for Config {
                 decompress_ratio: limits::DECOMPRESS_RATIO,
                 decoders: limits::DECODERS,
                 h2_streams: limits::H2_STREAMS,
+                oap_frame: limits::OAP_FRAME_BYTES,
+                oap_streams: limits::OAP_STREAMS,
                 drain_deadline: limits::DRAIN_DEADLINE,
                 drain_grace: limits::DRAIN_GRACE,
                 facets: Facets {
@@ -237,6 +258,20 @@ pub struct ReloadError {
 }
 
 impl Config {
+    const BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    /// Where OAP is spoken unless something else is said.
+    pub const OAP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+
+    /// The address of the OAP listener, if there is one.
+    pub fn oap_address(&self) -> Option<SocketAddr> {
+        match self.oap {
+            OapListener::Off => None,
+            OapListener::At(address) => Some(address),
+            OapListener::Auto if self.bind == Self::BIND => Some(Self::OAP),
+            OapListener::Auto => Some(SocketAddr::new(self.bind.ip(), 0)),
+        }
+    }
+
     /// The keys whose values differ in `new`, when all of them can change in a running node.
     /// All or nothing: one that cannot refuses the whole reload.
     pub fn reload(&self, new: &Self) -> Result<Vec<&'static str>, ReloadError> {

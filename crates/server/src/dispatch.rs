@@ -1,7 +1,7 @@
 //! From a [`Call`] to the engine that answers it.
 
 use crate::buffer::collect;
-use crate::call::{Call, CallError, Put, Reply};
+use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
 use crate::node::Node;
 use http_body_util::BodyExt;
@@ -13,8 +13,16 @@ pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError
     match call {
         Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.budget).await?.into_bytes())),
         Call::Put(call) => put(node, call).await,
-        Call::Get { address } => Ok(Reply::Object(node.store.get(clock::now(), &address)?)),
-        Call::Has { addresses } => {
+        Call::Command(command) => answer(node, command),
+    }
+}
+
+/// Carries out what needs no body, at once.
+pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
+    match command {
+        Command::Ping => Ok(Reply::Pong),
+        Command::Get { address } => Ok(Reply::Object(node.store.get(clock::now(), &address)?)),
+        Command::Has { addresses } => {
             let now = clock::now();
             Ok(Reply::Has(
                 addresses
@@ -23,7 +31,7 @@ pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError
                     .collect(),
             ))
         }
-        Call::Delete { address } => {
+        Command::Delete { address } => {
             node.store
                 .delete(clock::now(), &address)
                 .map_err(|_| not_found())?;

@@ -183,6 +183,19 @@ fn fixed_caps_are_the_ones_in_force() {
             ),
         ),
         (
+            "OAP: body in one frame of several",
+            bytes(limits::OAP_CHUNK_BYTES),
+        ),
+        (
+            "OAP: read ahead per connection",
+            bytes(limits::OAP_READ_BYTES),
+        ),
+        (
+            "OAP: answers left unread per connection",
+            bytes(limits::OAP_UNREAD_BYTES),
+        ),
+        ("OAP: HELLO", bytes(limits::OAP_HELLO_BYTES)),
+        (
             "Admin plane: connections",
             limits::ADMIN_CONNECTIONS.to_string(),
         ),

@@ -4,14 +4,17 @@
 //! layer's connection loop. From here on every stage either admits or refuses with a typed error,
 //! and a refusal comes before the body is read and allocates nothing that a request can size.
 
-use crate::call::{CallBody, CallError};
+pub(crate) mod admission;
+
+use crate::call::{CallBody, CallError, Cost};
 use crate::clock;
 use crate::dispatch::dispatch;
+use crate::guard::admission::InProgress;
 use crate::ingress::http::arrival::Arriving;
 use crate::ingress::http::body::ReplyBody;
 use crate::ingress::http::correlation::{self, X_CORR_ID};
 use crate::ingress::http::problem::{self, Failure};
-use crate::ingress::http::routes::{Cost, Operation, Route};
+use crate::ingress::http::routes::{Operation, Route};
 use crate::ingress::http::{self as ingress, origin, respond};
 use crate::metrics::method_index;
 use crate::node::Node;
@@ -20,38 +23,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{
-    BodyPolicy, BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Permit, check_head,
-    request_coding,
+    BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Permit, check_head, request_coding,
 };
-use micronode_protocol::limits::{IN_FLIGHT_DEGRADED_PERCENT, SLOW_SHARE_WAIT};
 use micronode_protocol::{Address, ErrorCode};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// A response body of the data plane: it holds the request's permits until its last byte is out.
 pub(crate) type DataBody = HeldBody<ReplyBody, InProgress>;
-
-/// What a request holds from admission to the last byte of its response.
-pub(crate) struct InProgress {
-    node: Arc<Node>,
-    route: Route,
-    method: usize,
-    started: Instant,
-    /// The in-flight permit and the facet's; none for a request that was refused before them.
-    _permits: Option<(Permit, Option<Permit>)>,
-    /// Of a refusal with a document.
-    _refusal: Option<Permit>,
-}
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        self.node
-            .metrics
-            .end(self.route, self.method, clock::instant() - self.started);
-    }
-}
 
 /// Answers one request of the data plane.
 pub(crate) async fn serve(
@@ -66,15 +46,7 @@ pub(crate) async fn serve(
     let address =
         matches!(route, Route::Object | Route::Manifest).then(|| ingress::address(segment));
 
-    node.metrics.begin(route);
-    let mut in_progress = InProgress {
-        node: Arc::clone(&node),
-        route,
-        method: method_index(&method),
-        started,
-        _permits: None,
-        _refusal: None,
-    };
+    let mut in_progress = InProgress::begin(&node, route, method_index(&method), started);
     let http1 = request.version() < Version::HTTP_2;
     let request = request.map(Arriving::new);
     let end = request.body().end();
@@ -84,7 +56,7 @@ pub(crate) async fn serve(
         let corr_id = corr_id.to_str().unwrap_or_default();
         match node.refusals.acquire() {
             Ok(permit) => {
-                in_progress._refusal = Some(permit);
+                in_progress.refusal = Some(permit);
                 problem::response(failure, corr_id).map(ReplyBody::full)
             }
             Err(_) => problem::bare(failure).map(|()| ReplyBody::empty()),
@@ -122,34 +94,23 @@ async fn stages(
     };
     let address = address.transpose()?;
 
-    // Authority. No capability can verify yet, so none is accepted.
-    if head.headers.contains_key(header::AUTHORIZATION) || has_capability(head.uri.query()) {
-        let error = CallError::new(
-            ErrorCode::Unauthenticated,
-            "this node has no keys: no capability verifies here",
-        );
-        return Err(Failure {
-            error,
-            field: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        });
-    }
+    // Authority.
+    let presented =
+        head.headers.contains_key(header::AUTHORIZATION) || has_capability(head.uri.query());
+    admission::authority(presented).map_err(|error| Failure {
+        error,
+        field: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+    })?;
 
     // Rate, in flight, readiness.
-    node.rate.admit(in_progress.started)?;
-    let permit = in_flight(node, operation.cost).await?;
-    admit(node.state(), operation.cost)?;
+    let permit = admission::admit(node, operation.cost, in_progress.started).await?;
 
     // Body: caps, pace, decoding.
     let (body, declared, watch) =
         guarded_body(node, operation, &head.headers, body, in_progress.started)?;
 
     // Facet.
-    let facet = match operation.cost {
-        Cost::Write => Some(node.facets.storage_write.acquire()?),
-        Cost::Read if route != Route::OpenApi => Some(node.facets.storage_read.acquire()?),
-        Cost::Read | Cost::Buffer | Cost::Free => None,
-    };
-    in_progress._permits = Some((permit, facet));
+    in_progress.permits = Some(admission::facet(node, operation.cost, permit)?);
 
     if route == Route::OpenApi {
         return Ok(openapi(node));
@@ -200,71 +161,6 @@ fn has_capability(query: Option<&str>) -> bool {
     })
 }
 
-/// Writes may take at most nine tenths of what is in flight, so that readers always find room; for
-/// a reader that finds none, the slowest stream gives way.
-async fn in_flight(node: &Node, cost: Cost) -> Result<Permit, CallError> {
-    if cost != Cost::Write {
-        return match node.in_flight.acquire() {
-            Ok(permit) => Ok(permit),
-            // Nobody gives way for a request that is shed anyway.
-            Err(refusal) if admit(node.state(), cost).is_err() => Err(refusal.into()),
-            Err(refusal) => make_room(node).await.ok_or_else(|| refusal.into()),
-        };
-    }
-    let share = node.in_flight.cap() * IN_FLIGHT_DEGRADED_PERCENT as usize / 100;
-    node.in_flight
-        .acquire_within(share.max(1))
-        .map_err(|refusal| {
-            if node.in_flight.in_use() < node.in_flight.cap() {
-                CallError::new(
-                    ErrorCode::Degraded,
-                    "too much is in progress to take writes; reads are served",
-                )
-            } else {
-                refusal.into()
-            }
-        })
-}
-
-/// Has the slowest stream cut, if one is slow enough, and waits for what it held. Who waits here is
-/// bounded by the streams that were cut for them.
-async fn make_room(node: &Node) -> Option<Permit> {
-    let until = clock::instant() + SLOW_SHARE_WAIT;
-    if !node.data_plane.slow_share.cut_slowest() {
-        return None;
-    }
-    while clock::instant() < until {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        if let Ok(permit) = node.in_flight.acquire() {
-            return Some(permit);
-        }
-    }
-    None
-}
-
-/// What each state of readiness sheds.
-fn admit(state: State, cost: Cost) -> Result<(), CallError> {
-    match (state, cost) {
-        (State::Starting, _) => Err(CallError::new(
-            ErrorCode::Starting,
-            "the node is not ready yet",
-        )),
-        (State::Degraded, Cost::Write) => Err(CallError::new(
-            ErrorCode::Degraded,
-            "writes are shed until the node has recovered; reads are served",
-        )),
-        (State::Shedding, Cost::Write | Cost::Buffer) => Err(CallError::new(
-            ErrorCode::Degraded,
-            "only reads and deletes are served until the node has recovered",
-        )),
-        (State::Draining, Cost::Write) => Err(CallError::new(
-            ErrorCode::Draining,
-            "the node is shutting down and would forget this at once; reads are served",
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Puts the body under its cap, its pace, and the decompression guard.
 fn guarded_body(
     node: &Node,
@@ -296,10 +192,7 @@ fn guarded_body(
     let Some(coding) = request_coding(headers)? else {
         return Ok((Box::pin(guarded), declared, watch));
     };
-    let absolute = match policy {
-        BodyPolicy::OneShot { cap, .. } | BodyPolicy::Streamed { cap, .. } => cap,
-    };
-    let bounds = limits.decompress(absolute);
+    let bounds = limits.decompress(policy.cap());
     let paid: (Permit, Reservation) = (
         node.decoders.acquire()?,
         decoder_memory(node, coding.memory(&bounds))?,

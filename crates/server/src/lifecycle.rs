@@ -4,15 +4,17 @@
 //! and runs the periodic tasks. Requests of the data plane run on the workers.
 
 use crate::admin;
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, Loaded, OapListener};
+use crate::ingress::oap;
 use crate::listen::{ListenError, Listeners};
 use crate::log::LogControl;
 use crate::node::Node;
 use crate::readiness::Readiness;
 use crate::workers::Workers;
 use crate::{clock, guard};
+use bytes::Bytes;
 use hyper::service::service_fn;
-use micronode_hardening::{ConnectionContext, ConnectionSlots, Drain, Reason, Slot, accept, serve};
+use micronode_hardening::{ConnectionSlots, Counters, Drain, Reason, Refusal, Slot, accept, serve};
 use micronode_protocol::limits::WORKERS;
 use parking_lot::Mutex;
 use std::future::poll_fn;
@@ -54,6 +56,8 @@ pub struct Bound {
     pub http: SocketAddr,
     /// The admin plane.
     pub admin: SocketAddr,
+    /// The data plane over OAP.
+    pub oap: Option<SocketAddr>,
 }
 
 /// Why a node did not start.
@@ -90,7 +94,9 @@ fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
                 .to_owned(),
         ));
     }
-    for (key, address) in [("bind", config.bind), ("admin", config.admin)] {
+    let oap = config.oap_address().map(|address| ("oap", address));
+    let planes = [("bind", config.bind), ("admin", config.admin)];
+    for (key, address) in planes.into_iter().chain(oap) {
         if !address.ip().is_loopback() {
             return Err(RunError::Unsafe(format!(
                 "{key} = {address}: --dev serves loopback only; use 127.0.0.1 or [::1]"
@@ -100,7 +106,19 @@ fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
     Ok(())
 }
 
-type Connection = (std::net::TcpStream, Slot);
+/// A connection of the data plane, on its way to a worker.
+struct Connection {
+    stream: std::net::TcpStream,
+    slot: Slot,
+    ingress: Ingress,
+}
+
+/// What is spoken on a listener of the data plane.
+#[derive(Clone, Copy)]
+enum Ingress {
+    Http,
+    Oap,
+}
 
 async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let Start {
@@ -110,15 +128,18 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         announce,
     } = start;
     let mut signals = Signals::install()?;
-    let listeners = Listeners::open(loaded.config.bind, loaded.config.admin)?;
+    let listeners = Listeners::open(&loaded.config)?;
+    let oap = listeners.oap.as_ref();
     let bound = Bound {
         http: listeners.data.local_addr()?,
         admin: listeners.admin.local_addr()?,
+        oap: oap.map(TcpListener::local_addr).transpose()?,
     };
     // An inherited socket is not bound by us, and must be as safe as one that is.
     refuse_unsafe(&Config {
         bind: bound.http,
         admin: bound.admin,
+        oap: bound.oap.map_or(OapListener::Off, OapListener::At),
         ..loaded.config.clone()
     })?;
 
@@ -126,7 +147,15 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let data_drain = Drain::new();
     let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
 
-    let data = accept_data(&node, &listeners.data, &workers)?;
+    let mut data = vec![accept_data(
+        &node,
+        Ingress::Http,
+        &listeners.data,
+        &workers,
+    )?];
+    if let Some(oap) = &listeners.oap {
+        data.push(accept_data(&node, Ingress::Oap, oap, &workers)?);
+    }
     let admin = accept_admin(&node, &listeners.admin)?;
     mem::drop(listeners);
     let ticker = tick(&node, &workers);
@@ -151,7 +180,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         // Whoever balances load over nodes sees the readiness change before a refused connection.
         // Half of the time is for what is in flight, however long the grace.
         sleep(caps.drain_grace.min(caps.drain_deadline / 2)).await;
-        data.abort();
+        data.iter().for_each(AbortHandle::abort);
         data_drain.start();
         while workers.load() > 0 {
             sleep(Duration::from_millis(5)).await;
@@ -166,7 +195,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         _ = signals.stop() => tracing::warn!("second signal, ending at once"),
     }
     // Metrics last: the admin plane answers until the data plane is gone.
-    data.abort();
+    data.iter().for_each(AbortHandle::abort);
     ticker.abort();
     reloads.abort();
     admin.abort();
@@ -199,16 +228,27 @@ fn start_workers(
     Workers::start(
         worker_count(config),
         config.pin_workers,
-        move |(stream, slot): Connection| {
+        move |connection: Connection| {
             let (node, signal) = (Arc::clone(&node), signal.clone());
+            let Connection {
+                stream,
+                slot,
+                ingress,
+            } = connection;
             async move {
                 // Only a closed runtime refuses a socket.
                 let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
                     return;
                 };
-                let context = Arc::clone(&node.data_plane);
-                let service = service_fn(move |request| guard::serve(Arc::clone(&node), request));
-                serve(stream, slot, context, service, signal).await;
+                match ingress {
+                    Ingress::Http => {
+                        let context = Arc::clone(&node.data_plane);
+                        let service =
+                            service_fn(move |request| guard::serve(Arc::clone(&node), request));
+                        serve(stream, slot, context, service, signal).await;
+                    }
+                    Ingress::Oap => oap::serve(node, stream, slot, signal).await,
+                }
             }
         },
     )
@@ -219,25 +259,24 @@ fn accept_loop(
     node: &Node,
     name: &'static str,
     listener: &TcpListener,
-    context: &Arc<ConnectionContext>,
+    (counters, render): (&Arc<Counters>, fn(&Refusal) -> Bytes),
     slots: &ConnectionSlots,
     on_connection: impl Fn(tokio::net::TcpStream, Slot) + Clone + Send + 'static,
 ) -> io::Result<AbortHandle> {
     let listener = listener.try_clone()?;
-    let (context, slots) = (Arc::clone(context), slots.clone());
+    let (counters, slots) = (Arc::clone(counters), slots.clone());
     Ok(node.supervisor.spawn(name, move || {
-        let (listener, context, slots) =
-            (listener.try_clone(), Arc::clone(&context), slots.clone());
+        let (listener, counters, slots) =
+            (listener.try_clone(), Arc::clone(&counters), slots.clone());
         let on_connection = on_connection.clone();
         async move {
             match listener.and_then(tokio::net::TcpListener::from_std) {
                 Ok(listener) => {
-                    let counters = Arc::clone(&context.counters);
                     accept(
                         listener,
                         slots,
                         counters,
-                        context.render,
+                        render,
                         move |stream, _peer, slot| on_connection(stream, slot),
                     )
                     .await;
@@ -250,21 +289,32 @@ fn accept_loop(
 
 fn accept_data(
     node: &Arc<Node>,
+    ingress: Ingress,
     listener: &TcpListener,
     workers: &Arc<Workers<Connection>>,
 ) -> io::Result<AbortHandle> {
     let workers = Arc::clone(workers);
-    let counters = Arc::clone(&node.data_plane.counters);
+    let plane = &node.data_plane;
+    let counters = Arc::clone(&plane.counters);
+    let (name, render): (_, fn(&Refusal) -> Bytes) = match ingress {
+        Ingress::Http => ("data_listener", plane.render),
+        Ingress::Oap => ("oap_listener", oap::raw),
+    };
     accept_loop(
         node,
-        "data_listener",
+        name,
         listener,
-        &node.data_plane,
+        (&plane.counters, render),
         &node.data_slots,
         move |stream, slot| {
             // A socket that cannot be handed over is closed, which is all that can be done for it.
-            if let Ok(stream) = stream.into_std()
-                && workers.hand_over((stream, slot)).is_err()
+            let connection = stream.into_std().map(|stream| Connection {
+                stream,
+                slot,
+                ingress,
+            });
+            if let Ok(connection) = connection
+                && workers.hand_over(connection).is_err()
             {
                 counters.count(Reason::Overloaded);
                 tracing::debug!("a worker's backlog is full, closing a new connection");
@@ -274,27 +324,23 @@ fn accept_data(
 }
 
 fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Result<AbortHandle> {
-    let context = Arc::clone(&node.admin_plane);
+    let context = &node.admin_plane;
     // The admin plane is not drained: it answers until the process ends.
     let never = Drain::new().signal();
     let stack = admin::stack(node);
+    let plane = Arc::clone(context);
     accept_loop(
         node,
         "admin_listener",
         listener,
-        &node.admin_plane,
+        (&context.counters, context.render),
         &node.admin_slots,
         move |stream, slot| {
+            let context = Arc::clone(&plane);
             let stack = stack.clone();
             // All of its layers are always ready.
             let service = service_fn(move |request| stack.clone().call(request));
-            tokio::spawn(serve(
-                stream,
-                slot,
-                Arc::clone(&context),
-                service,
-                never.clone(),
-            ));
+            tokio::spawn(serve(stream, slot, context, service, never.clone()));
         },
     )
 }

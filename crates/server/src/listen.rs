@@ -1,5 +1,6 @@
 //! Listeners: inherited from a service manager, or bound here.
 
+use crate::config::Config;
 use micronode_protocol::limits::LISTEN_BACKLOG;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -9,6 +10,8 @@ use std::net::{SocketAddr, TcpListener};
 pub(crate) struct Listeners {
     pub(crate) data: TcpListener,
     pub(crate) admin: TcpListener,
+    /// The data plane over OAP, where it is wanted.
+    pub(crate) oap: Option<TcpListener>,
 }
 
 /// A listener that could not be had.
@@ -25,8 +28,8 @@ pub struct ListenError {
 
 impl Listeners {
     /// Takes the sockets that a service manager passed (first the data plane's, then the admin
-    /// plane's); binds those that it did not pass.
-    pub(crate) fn open(data: SocketAddr, admin: SocketAddr) -> Result<Self, ListenError> {
+    /// plane's, then OAP's); binds those that it did not pass.
+    pub(crate) fn open(config: &Config) -> Result<Self, ListenError> {
         let mut inherited = listenfd::ListenFd::from_env();
         let mut open = |index, key, address| {
             let taken = inherited
@@ -42,8 +45,12 @@ impl Listeners {
             })
         };
         Ok(Self {
-            data: open(0, "bind", data)?,
-            admin: open(1, "admin", admin)?,
+            data: open(0, "bind", config.bind)?,
+            admin: open(1, "admin", config.admin)?,
+            oap: match config.oap_address() {
+                Some(address) => Some(open(2, "oap", address)?),
+                None => None,
+            },
         })
     }
 }

@@ -11,13 +11,20 @@ use crate::readiness::Transition;
 use histogram::Histogram;
 use http::{Method, StatusCode};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::connection::FrameCounts;
+use micronode_protocol::frame::Kind;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The values of the `method` label; anything else counts as `OTHER`.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "OTHER"];
+/// The values of the `method` label; anything else counts as `OTHER`. Requests over OAP have no
+/// method; those that do what a route does are timed under it as [`OAP`].
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "OAP", "OTHER",
+];
+/// The index in [`METHODS`] of a request over OAP.
+pub(crate) const OAP: usize = 6;
 
 /// Statuses that are no error: those of errors come from the table of codes.
 const SUCCESSES: [u16; 5] = [200, 201, 204, 206, 304];
@@ -72,11 +79,35 @@ const fn statuses() -> [u16; SUCCESSES.len() + distinct_error_statuses()] {
     all
 }
 
+/// A counter for each error code.
+#[derive(Debug)]
+pub(crate) struct ByCode([AtomicU64; ErrorCode::ALL.len()]);
+
+impl Default for ByCode {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; ErrorCode::ALL.len()])
+    }
+}
+
+impl ByCode {
+    fn count(&self, code: ErrorCode) {
+        self.0[code as usize].fetch_add(1, Relaxed);
+    }
+
+    fn get(&self, code: ErrorCode) -> u64 {
+        self.0[code as usize].load(Relaxed)
+    }
+}
+
 /// Counters of the whole node. One per node, shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     routes: [RouteMetrics; Route::ALL.len()],
-    rejected: [AtomicU64; ErrorCode::ALL.len()],
+    rejected: ByCode,
+    /// Those of [`rejected`](Self::rejected) that were answered over OAP.
+    oap_rejects: ByCode,
+    /// Frames by direction (in, out) and kind.
+    oap_frames: [[AtomicU64; Kind::ALL.len()]; 2],
     /// From the call to the first verified piece, or to the answer that needs none.
     pub(crate) storage_get: Histogram,
     /// From the call to the object being visible, its body's arrival included.
@@ -88,7 +119,29 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Counts an answer that refuses or fails.
     pub(crate) fn rejected(&self, code: ErrorCode) {
-        self.rejected[code as usize].fetch_add(1, Relaxed);
+        self.rejected.count(code);
+    }
+
+    /// The same for an answer over OAP.
+    pub(crate) fn oap_rejected(&self, code: ErrorCode) {
+        self.rejected(code);
+        self.oap_rejects.count(code);
+    }
+
+    /// Counts the frames that have come and gone on a connection since `before`.
+    pub(crate) fn oap_frames(
+        &self,
+        now: (FrameCounts, FrameCounts),
+        before: (FrameCounts, FrameCounts),
+    ) {
+        let directions = [(now.0, before.0), (now.1, before.1)];
+        for (counters, (now, before)) in self.oap_frames.iter().zip(directions) {
+            for (counter, (now, before)) in counters.iter().zip(now.iter().zip(before)) {
+                if *now > before {
+                    counter.fetch_add(now - before, Relaxed);
+                }
+            }
+        }
     }
 
     pub(crate) fn transition(&self, transition: Transition) {
@@ -149,5 +202,6 @@ mod tests {
         let method = Method::from_bytes(b"BREW").expect("a method");
         assert_eq!(METHODS[method_index(&method)], "OTHER");
         assert_eq!(METHODS[method_index(&Method::DELETE)], "DELETE");
+        assert_eq!(METHODS[OAP], "OAP");
     }
 }

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
-    HeadLimits, InFlight, RateLimiter, SlowShare, SlowShareLimits, cap_for_fd_limit,
+    Demand, HeadLimits, InFlight, RateLimiter, SlowShare, SlowShareLimits, cap_for_fd_limit,
 };
+use micronode_protocol::connection::ConnectionLimits as OapLimits;
 use micronode_protocol::limits;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -58,6 +59,10 @@ pub(crate) struct RequestLimits {
     pub(crate) one_shot: BodyPolicy,
     pub(crate) streamed: BodyPolicy,
     pub(crate) request_deadline: Duration,
+    /// Of an OAP connection.
+    pub(crate) oap: OapLimits,
+    /// Of a peer that is waited for.
+    pub(crate) demand: Demand,
     decompress_ratio: u64,
 }
 
@@ -78,6 +83,16 @@ impl RequestLimits {
                 min_rate: limits.progress_min_rate,
             },
             request_deadline: limits.request_deadline,
+            oap: OapLimits {
+                max_frame: limits.oap_frame,
+                max_streams: limits.oap_streams,
+                hello: limits.head_deadline,
+                idle: limits.idle_keep_alive,
+            },
+            demand: Demand {
+                interval: limits.progress_interval,
+                min_rate: limits.progress_min_rate,
+            },
             decompress_ratio: limits.decompress_ratio,
         }
     }

@@ -66,6 +66,9 @@ pub(super) struct ConfigArgs {
     /// Address of the admin listener; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<String>,
+    /// Address of the OAP listener, off, or auto (127.0.0.1:8081, or a free port if --bind is given)
+    #[arg(long, value_name = "ADDR:PORT")]
+    oap: Option<String>,
     /// Memory budget for objects and buffers, such as 512MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -111,6 +114,7 @@ impl ConfigArgs {
             ("dev", &dev),
             ("bind", &self.bind),
             ("admin", &self.admin),
+            ("oap", &self.oap),
             ("memory.budget", &self.memory),
             ("limits.rps", &self.rps),
             ("limits.in_flight", &self.in_flight),

@@ -41,10 +41,11 @@ impl Run {
 
 /// A node whose stdout is gone goes on: it is ready all the same.
 fn announce(bound: &Bound) {
-    let Bound { http, admin } = bound;
+    let Bound { http, admin, oap } = bound;
     let text = if io::stdout().is_terminal() {
+        let oap = oap.map_or_else(String::new, |oap| format!(" and oap://{oap}"));
         format!(
-            "micronode is ready: data on http://{http}, admin on http://{admin}
+            "micronode is ready: data on http://{http}{oap}, admin on http://{admin}
 
   echo hello | micronode --url http://{http} put -
   curl --data-binary @FILE http://{http}/put
@@ -54,8 +55,11 @@ Everything is held in memory and forgotten at the end (Ctrl-C).
 "
         )
     } else {
-        let line =
+        let mut line =
             json!({"http": http.to_string(), "admin": admin.to_string(), "pid": process::id()});
+        if let Some(oap) = oap {
+            line["oap"] = oap.to_string().into();
+        }
         format!("{line}\n")
     };
     if let Err(failure) = output::write(text.as_bytes()) {

@@ -231,6 +231,16 @@ impl Decoder {
         self.buffer = buffer;
     }
 
+    /// The header of the frame that is being read.
+    pub fn open_frame(&self) -> Option<&Header> {
+        match &self.state {
+            State::Frame(header) | State::Long(header, _) | State::Skipping(header, _) => {
+                Some(header)
+            }
+            State::Header | State::Failed(_) => None,
+        }
+    }
+
     /// Whether a part of a frame has come and the rest has not.
     pub fn is_frame_open(&self) -> bool {
         match self.state {

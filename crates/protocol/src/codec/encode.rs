@@ -110,6 +110,11 @@ impl Encoder {
         }
     }
 
+    /// Bytes of memory for headers and short bodies.
+    pub fn capacity(&self) -> usize {
+        self.tail.capacity()
+    }
+
     /// Gives memory back that nothing is queued in.
     pub fn release(&mut self) {
         if self.queued == 0 {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::problem::Reason;
-use super::{Budget, Config, duration, size};
+use super::{Budget, Config, OapListener, duration, size};
 
 /// Reads and writes one value of type `T` in a configuration.
 pub(super) struct Place<T> {
@@ -23,6 +23,8 @@ pub(super) enum Field {
     Size(Place<u64>, RangeInclusive<u64>),
     Duration(Place<Duration>, RangeInclusive<Duration>),
     Address(Place<SocketAddr>),
+    /// An address, or `auto` or `off`.
+    Oap(Place<OapListener>),
     /// `auto`, or at least these bytes.
     Budget(Place<Budget>, u64),
     /// The index of one of these words.
@@ -93,6 +95,17 @@ impl Field {
                     .map_err(|_| malformed(Reason::Address { given: given() }))?;
                 (place.set)(config, value);
             }
+            Self::Oap(place) => {
+                let value = match text {
+                    "auto" => OapListener::Auto,
+                    "off" => OapListener::Off,
+                    _ => OapListener::At(
+                        text.parse()
+                            .map_err(|_| malformed(Reason::Address { given: given() }))?,
+                    ),
+                };
+                (place.set)(config, value);
+            }
             Self::Budget(place, least) => {
                 let value = if text == "auto" {
                     Budget::Auto
@@ -131,6 +144,11 @@ impl Field {
             Self::Size(place, _) => size::Text((place.get)(config)).to_string(),
             Self::Duration(place, _) => duration::Text((place.get)(config)).to_string(),
             Self::Address(place) => (place.get)(config).to_string(),
+            Self::Oap(place) => match (place.get)(config) {
+                OapListener::Auto => "auto".to_owned(),
+                OapListener::Off => "off".to_owned(),
+                OapListener::At(address) => address.to_string(),
+            },
             Self::Budget(place, _) => match (place.get)(config) {
                 Budget::Auto => "auto".to_owned(),
                 Budget::Bytes(bytes) => size::Text(bytes).to_string(),
@@ -146,6 +164,7 @@ impl Field {
             Self::Count(place, _) | Self::Size(place, _) => (place.get)(a) != (place.get)(b),
             Self::Duration(place, _) => (place.get)(a) != (place.get)(b),
             Self::Address(place) => (place.get)(a) != (place.get)(b),
+            Self::Oap(place) => (place.get)(a) != (place.get)(b),
             Self::Budget(place, _) => (place.get)(a) != (place.get)(b),
             Self::Word(place, _) => (place.get)(a) != (place.get)(b),
         }
@@ -159,6 +178,7 @@ impl Field {
             Self::Size(..) => "a size such as \"1MiB\"",
             Self::Duration(..) => "a duration such as \"5s\"",
             Self::Address(_) => "an address such as \"127.0.0.1:8080\"",
+            Self::Oap(_) => "\"auto\", \"off\" or an address such as \"127.0.0.1:8081\"",
             Self::Budget(..) => "\"auto\" or a size such as \"1GiB\"",
             Self::Word(..) => "a word in quotes",
         }

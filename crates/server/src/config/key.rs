@@ -213,6 +213,12 @@ pub static KEYS: &[Key] = &[
     )
     .flag("--admin"),
     Key::any(
+        "oap",
+        Field::Oap(place!(oap)),
+        "Address of the OAP listener, \"off\", or \"auto\": 127.0.0.1:8081, or any free port if bind is not the default.",
+    )
+    .flag("--oap"),
+    Key::any(
         "dev",
         Field::Flag(place!(dev)),
         "Development mode: for a test bench, not for a network.",
@@ -343,6 +349,19 @@ pub static KEYS: &[Key] = &[
         "limits.h2_streams",
         Field::Count(narrow!(limits.h2_streams), 1..=limits::H2_STREAMS as u64),
         "Concurrent HTTP/2 streams per connection.",
+    ),
+    Key::only_lower(
+        "limits.oap_frame",
+        Field::Size(
+            narrow!(limits.oap_frame),
+            limits::OAP_FRAME_BYTES_MIN as u64..=limits::OAP_FRAME_BYTES as u64,
+        ),
+        "Largest OAP frame, its header included.",
+    ),
+    Key::only_lower(
+        "limits.oap_streams",
+        Field::Count(narrow!(limits.oap_streams), 1..=limits::OAP_STREAMS as u64),
+        "Open OAP streams per connection.",
     ),
     Key::any(
         "limits.drain_deadline",

@@ -210,9 +210,16 @@ impl Layers {
             origins[index].clone()
         };
         let Config { bind, admin, .. } = self.config;
-        if bind == admin && bind.port() != 0 {
-            let origin = origin_of(&self.origins, "admin");
-            self.problem("admin", origin, Reason::SameAddress(admin));
+        let oap = self.config.oap_address();
+        let listeners = [("bind", Some(bind)), ("admin", Some(admin)), ("oap", oap)];
+        let [bind, admin, oap] = listeners;
+        for ((other, taken), (key, address)) in [(bind, admin), (bind, oap), (admin, oap)] {
+            if let Some(address) = address.filter(|address| address.port() != 0)
+                && Some(address) == taken
+            {
+                let origin = origin_of(&self.origins, key);
+                self.problem(key, origin, Reason::SameAddress { address, other });
+            }
         }
         let memory_bytes = match self.config.memory.budget {
             Budget::Bytes(bytes) => bytes,

@@ -134,8 +134,13 @@ pub enum Reason {
         most: String,
     },
     /// Two listeners on one address.
-    #[error("{0} is the address of `bind` too: give them different ports")]
-    SameAddress(std::net::SocketAddr),
+    #[error("{address} is the address of `{other}` too: give them different ports")]
+    SameAddress {
+        /// The address of both.
+        address: std::net::SocketAddr,
+        /// The key of the other listener.
+        other: &'static str,
+    },
     /// `auto` has no answer on this machine.
     #[error(transparent)]
     Memory(#[from] MemoryError),

@@ -90,9 +90,10 @@ fn toml_value(key: &Key, text: &str) -> String {
 
 /// At least two texts that the key accepts, each for another value, the default's among them.
 fn accepted(key: &Key) -> Vec<String> {
-    const CANDIDATES: [&str; 22] = [
+    const CANDIDATES: [&str; 23] = [
         "true", "false", "1", "2", "7", "60", "1ms", "700ms", "2s", "1KiB", "5000B", "8KiB",
-        "16MiB", "1GiB", "auto", "refuse", "lru", "warn", "trace", "text", "json", "[::1]:0",
+        "16MiB", "256KiB", "1GiB", "auto", "refuse", "lru", "warn", "trace", "text", "json",
+        "[::1]:0",
     ];
     let mut texts = vec![key.text(&Config::default())];
     for text in CANDIDATES {
@@ -123,6 +124,7 @@ fn the_defaults_are_the_documented_ones() {
     for (path, text) in [
         ("bind", "127.0.0.1:8080"),
         ("admin", "127.0.0.1:9090"),
+        ("oap", "auto"),
         ("dev", "false"),
         ("workers", "0"),
         ("pin_workers", "false"),
@@ -332,6 +334,29 @@ fn listeners_need_two_addresses_unless_the_port_is_free() {
         ["admin: 127.0.0.1:81 is the address of `bind` too: give them different ports"]
     );
     assert!(both("127.0.0.1:0").is_ok());
+    // OAP's own default is an address too.
+    assert_eq!(
+        problems(load_env(&[("MICRO_ADMIN", "127.0.0.1:8081")])),
+        ["oap: 127.0.0.1:8081 is the address of `admin` too: give them different ports"]
+    );
+}
+
+#[test]
+fn oap_stands_beside_the_data_listener() {
+    for (bind, oap, expected) in [
+        ("127.0.0.1:8080", "auto", Some("127.0.0.1:8081")),
+        ("127.0.0.1:9000", "auto", Some("127.0.0.1:0")),
+        ("[::1]:0", "auto", Some("[::1]:0")),
+        ("127.0.0.1:0", "[::1]:7", Some("[::1]:7")),
+        ("127.0.0.1:8080", "off", None),
+    ] {
+        let loaded = load_env(&[("MICRO_BIND", bind), ("MICRO_OAP", oap)]).unwrap();
+        let address = loaded
+            .config
+            .oap_address()
+            .map(|address| address.to_string());
+        assert_eq!(address.as_deref(), expected, "{bind} {oap}");
+    }
 }
 
 #[test]

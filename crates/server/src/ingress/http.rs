@@ -15,7 +15,7 @@ pub(crate) mod routes;
 pub(crate) use respond::respond;
 
 use crate::buffer::collect;
-use crate::call::{Call, CallBody, CallError, Put};
+use crate::call::{Call, CallBody, CallError, Command, Put, check_media_type};
 use crate::config::duration;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use micronode_engine::Budget;
@@ -81,14 +81,14 @@ pub(crate) async fn call(
             if !conditional::may_change(&head.headers, &address) {
                 return Err(conditional::failed());
             }
-            Call::Delete { address }
+            Call::Command(Command::Delete { address })
         }
-        (Route::Object | Route::Manifest, _) => Call::Get {
+        (Route::Object | Route::Manifest, _) => Call::Command(Command::Get {
             address: addressed()?,
-        },
-        (Route::Has, _) => Call::Has {
+        }),
+        (Route::Has, _) => Call::Command(Command::Has {
             addresses: addresses(&collect(body, budget).await?)?,
-        },
+        }),
         (Route::Echo, _) => Call::Echo { body },
         (Route::OpenApi | Route::Unknown, _) => {
             return Err(CallError::new(ErrorCode::NotFound, "no such operation"));
@@ -132,18 +132,9 @@ fn parse_ttl(text: &str) -> Result<Duration, CallError> {
     })
 }
 
-/// Kept as the client wrote it: the node stores media types, it does not interpret them.
 fn media_type(value: &HeaderValue) -> Result<String, CallError> {
-    let text = value
-        .to_str()
-        .ok()
-        .filter(|text| !text.is_empty() && text.len() <= limits::MEDIA_TYPE_BYTES);
-    text.map(str::to_owned).ok_or_else(|| {
-        CallError::new(
-            ErrorCode::BadRequest,
-            "Content-Type must be ASCII of at most 255 characters",
-        )
-    })
+    let text = value.to_str().unwrap_or_default();
+    check_media_type(text).map(|()| text.to_owned())
 }
 
 fn addresses(body: &[u8]) -> Result<Vec<Address>, CallError> {

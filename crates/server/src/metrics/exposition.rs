@@ -8,6 +8,7 @@ use crate::node::Node;
 use micronode_engine::MemoryKind;
 use micronode_hardening::Reason;
 use micronode_protocol::ErrorCode;
+use micronode_protocol::frame::Kind;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -47,6 +48,7 @@ impl prometheus_client::collector::Collector for Collector {
         let mut page = Page(encoder);
         requests(&mut page, &self.0.metrics)?;
         refusals(&mut page, &self.0)?;
+        oap(&mut page, &self.0.metrics)?;
         storage(&mut page, &self.0)?;
         node(&mut page, &self.0)?;
         process(&mut page)
@@ -180,7 +182,7 @@ fn refusals(page: &mut Page<'_>, node: &Node) -> fmt::Result {
             .sum()
     };
     let rejected = ErrorCode::ALL.iter().map(|code| {
-        let count = node.metrics.rejected[*code as usize].load(Relaxed) + by_hardening(*code);
+        let count = node.metrics.rejected.get(*code) + by_hardening(*code);
         ([("reason", code.as_str())], ConstCounter::new(count))
     });
     page.family(
@@ -188,6 +190,35 @@ fn refusals(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         "Requests and connections refused or failed, by error code",
         MetricType::Counter,
         rejected,
+    )
+}
+
+fn oap(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+    let by_direction = ["in", "out"].into_iter().zip(&metrics.oap_frames);
+    let frames = by_direction.flat_map(|(direction, by_kind)| {
+        Kind::ALL
+            .into_iter()
+            .zip(by_kind)
+            .map(move |(kind, count)| {
+                let labels = [("direction", direction), ("kind", kind.as_str())];
+                (labels, ConstCounter::new(count.load(Relaxed)))
+            })
+    });
+    page.family(
+        "oap_frames",
+        "OAP frames by direction and kind",
+        MetricType::Counter,
+        frames,
+    )?;
+    let rejects = ErrorCode::ALL.iter().map(|code| {
+        let count = metrics.oap_rejects.get(*code);
+        ([("reason", code.as_str())], ConstCounter::new(count))
+    });
+    page.family(
+        "oap_rejects",
+        "What was refused or failed over OAP, by error code",
+        MetricType::Counter,
+        rejects,
     )
 }
 

@@ -24,6 +24,8 @@ const EDGES: &str = "
     limits.decompress_ratio     0          1     10                     11
     limits.decoders             0          1     32                     33
     limits.h2_streams           0          1     100                    101
+    limits.oap_frame            131071B    128KiB 1MiB                  1048577B
+    limits.oap_streams          0          1     64                     65
     limits.drain_deadline       -          0s    1h                     3600001ms
     limits.drain_grace          -          0s    1h                     3600001ms
     limits.facets.storage_read  0          1     1048576                1048577

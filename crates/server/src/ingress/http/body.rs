@@ -1,9 +1,10 @@
 //! Response bodies of the data plane: nothing, bytes at hand, or verified pieces of an object.
 
 use super::multipart::Multipart;
+use crate::ingress::pieces::Pieces;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use micronode_engine::{IntegrityError, Reader};
+use micronode_engine::IntegrityError;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -17,31 +18,6 @@ pub(crate) enum ReplyBody {
     Object(Pieces),
     /// Several ranges of an object.
     Multipart(Multipart),
-}
-
-/// The verified pieces of one range. The first is verified before the response head is sent, so
-/// that a bad one becomes 502 instead of a cut stream.
-pub(crate) struct Pieces {
-    first: Option<Bytes>,
-    reader: Reader,
-}
-
-impl Pieces {
-    pub(crate) fn new(mut reader: Reader) -> Result<Self, IntegrityError> {
-        let first = reader.next_piece()?;
-        Ok(Self { first, reader })
-    }
-
-    pub(crate) fn next(&mut self) -> Option<Result<Bytes, IntegrityError>> {
-        self.first
-            .take()
-            .map(Ok)
-            .or_else(|| self.reader.next_piece().transpose())
-    }
-
-    pub(crate) fn remaining(&self) -> u64 {
-        self.first.as_ref().map_or(0, |first| first.len() as u64) + self.reader.remaining()
-    }
 }
 
 impl ReplyBody {

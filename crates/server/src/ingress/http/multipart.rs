@@ -1,6 +1,6 @@
 //! `multipart/byteranges` of RFC 9110 §14.6: several verified ranges of one object.
 
-use super::body::Pieces;
+use crate::ingress::pieces::Pieces;
 use bytes::Bytes;
 use micronode_engine::{IntegrityError, Object};
 use std::{collections::VecDeque, ops::Range, sync::Arc};

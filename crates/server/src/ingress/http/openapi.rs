@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the table that serves the routes.
 
-use super::routes::{ANY_OPERATION, Cost, OPERATIONS, Operation, Route};
+use super::routes::{ANY_OPERATION, OPERATIONS, Operation, Route};
+use crate::call::Cost;
 use bytes::Bytes;
 use http::Method;
 use micronode_protocol::{ErrorCode, limits};

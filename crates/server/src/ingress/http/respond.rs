@@ -1,12 +1,13 @@
 //! Replies as HTTP responses: status, representation fields, ranges and preconditions.
 
-use super::body::{Pieces, ReplyBody};
+use super::body::ReplyBody;
 use super::conditional::{self, Verdict};
 use super::multipart::Multipart;
 use super::problem::Failure;
 use super::range::{Selection, select};
 use super::routes::{Operation, Route};
-use crate::call::{CallError, Reply};
+use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply};
+use crate::ingress::pieces::Pieces;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use micronode_engine::{Now, Object, Stored};
 use micronode_protocol::ErrorCode;
@@ -16,7 +17,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-const OCTET_STREAM: &str = "application/octet-stream";
 /// `Cache-Control` of an object that never expires; one year is what caches understand as ever.
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
 
@@ -37,14 +37,14 @@ pub(crate) fn respond(
         Reply::Echo(bytes) => {
             let mut response = Response::new(ReplyBody::full(bytes));
             let media_type = head.headers.get(header::CONTENT_TYPE).cloned();
-            let media_type = media_type.unwrap_or(HeaderValue::from_static(OCTET_STREAM));
+            let media_type = media_type.unwrap_or(HeaderValue::from_static(DEFAULT_MEDIA_TYPE));
             response
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, media_type);
             untrusted_content(response.headers_mut());
             Ok(response)
         }
-        Reply::Deleted => Ok(status(StatusCode::NO_CONTENT)),
+        Reply::Deleted | Reply::Pong => Ok(status(StatusCode::NO_CONTENT)),
     }
 }
 
@@ -139,9 +139,9 @@ fn representation(
         }
         Verdict::Serve | Verdict::ServeWhole => {}
     }
-    let media_type = object.media_type().unwrap_or(OCTET_STREAM);
+    let media_type = object.media_type().unwrap_or(DEFAULT_MEDIA_TYPE);
     let media_type_field =
-        HeaderValue::from_str(media_type).unwrap_or(HeaderValue::from_static(OCTET_STREAM));
+        HeaderValue::from_str(media_type).unwrap_or(HeaderValue::from_static(DEFAULT_MEDIA_TYPE));
     let size = object.size();
     match selection(method, verdict, asked, size) {
         Selection::Unsatisfiable => {

@@ -3,6 +3,7 @@
 //! Matching is by hand because the table is small and the match is on the hottest path; the
 //! template, never the path, becomes a metric label.
 
+use crate::call::Cost;
 use http::Method;
 use micronode_protocol::ErrorCode::{self, *};
 use std::borrow::Cow;
@@ -18,19 +19,6 @@ pub(crate) enum Route {
     OpenApi,
     /// No route: what a path that matches nothing is counted as.
     Unknown,
-}
-
-/// What a request costs the node, which decides what is shed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cost {
-    /// Stores bytes: shed first.
-    Write,
-    /// Holds bytes for its own duration only: shed with everything that allocates.
-    Buffer,
-    /// Reads what is there: shed last.
-    Read,
-    /// Gives memory back: never shed.
-    Free,
 }
 
 /// One method of one route, and all that a client needs to know about it.
@@ -163,7 +151,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
     operation(
         Route::OpenApi,
         Method::GET,
-        Cost::Read,
+        Cost::Free,
         "This document",
         &[(200, "OpenAPI 3.1")],
         &[],
@@ -171,7 +159,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
     operation(
         Route::OpenApi,
         Method::HEAD,
-        Cost::Read,
+        Cost::Free,
         "This document's head",
         &[(200, "the head")],
         &[],

@@ -1,0 +1,165 @@
+//! The stages that are the same for every protocol: authority, rate, in flight, readiness, facet.
+//!
+//! An ingress goes through them in the order of refusal; what it has to check of its own messages
+//! comes before, between or after them, but never in another order.
+
+use crate::call::{CallError, Cost};
+use crate::clock;
+use crate::ingress::http::routes::Route;
+use crate::node::Node;
+use crate::readiness::State;
+use micronode_hardening::Permit;
+use micronode_protocol::ErrorCode;
+use micronode_protocol::limits::{IN_FLIGHT_DEGRADED_PERCENT, SLOW_SHARE_WAIT};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a request holds from admission to the last byte of its answer.
+#[must_use = "permits that are dropped at once limit nothing"]
+pub(crate) struct Permits {
+    _in_flight: Permit,
+    _facet: Option<Permit>,
+}
+
+/// A request in progress, as the metrics see it: counted from its head to its last byte.
+pub(crate) struct InProgress {
+    node: Arc<Node>,
+    route: Route,
+    method: usize,
+    pub(crate) started: Instant,
+    pub(crate) permits: Option<Permits>,
+    /// Of a refusal with a document.
+    pub(crate) refusal: Option<Permit>,
+}
+
+impl InProgress {
+    /// A request for `route` begins; `method` indexes the metrics' methods.
+    pub(crate) fn begin(node: &Arc<Node>, route: Route, method: usize, started: Instant) -> Self {
+        node.metrics.begin(route);
+        Self {
+            node: Arc::clone(node),
+            route,
+            method,
+            started,
+            permits: None,
+            refusal: None,
+        }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        let latency = clock::instant() - self.started;
+        self.node.metrics.end(self.route, self.method, latency);
+    }
+}
+
+/// Authority: no capability can verify yet, so none is accepted, and without one everything is
+/// allowed to whoever may be here at all.
+pub(crate) fn authority(presented: bool) -> Result<(), CallError> {
+    if presented {
+        return Err(CallError::new(
+            ErrorCode::Unauthenticated,
+            "this node has no keys: no capability verifies here",
+        ));
+    }
+    Ok(())
+}
+
+/// Rate, in flight, readiness.
+pub(crate) async fn admit(node: &Node, cost: Cost, now: Instant) -> Result<Permit, CallError> {
+    match admit_at_once(node, cost, now)? {
+        Some(permit) => Ok(permit),
+        None => admit_in_place_of_another(node).await,
+    }
+}
+
+/// The same without waiting: `None` if everything is taken, and a slow stream could be cut for
+/// this request by [`admit_in_place_of_another`]. Its token of the rate is spent.
+pub(crate) fn admit_at_once(
+    node: &Node,
+    cost: Cost,
+    now: Instant,
+) -> Result<Option<Permit>, CallError> {
+    node.rate.admit(now)?;
+    let permit = in_flight(node, cost)?;
+    shed(node.state(), cost)?;
+    Ok(permit)
+}
+
+/// Writes may take at most nine tenths of what is in flight, so that readers always find room; for
+/// a reader that finds none, the slowest stream may give way.
+fn in_flight(node: &Node, cost: Cost) -> Result<Option<Permit>, CallError> {
+    if cost != Cost::Write {
+        return match node.in_flight.acquire() {
+            Ok(permit) => Ok(Some(permit)),
+            // Nobody gives way for a request that is shed anyway.
+            Err(refusal) if shed(node.state(), cost).is_err() => Err(refusal.into()),
+            Err(_) => Ok(None),
+        };
+    }
+    let share = node.in_flight.cap() * IN_FLIGHT_DEGRADED_PERCENT as usize / 100;
+    let permit = node.in_flight.acquire_within(share.max(1));
+    permit.map(Some).map_err(|refusal| {
+        if node.in_flight.in_use() < node.in_flight.cap() {
+            CallError::new(
+                ErrorCode::Degraded,
+                "too much is in progress to take writes; reads are served",
+            )
+        } else {
+            refusal.into()
+        }
+    })
+}
+
+/// Has the slowest stream cut, if one is slow enough, and waits for what it held. Who waits here is
+/// bounded by the streams that were cut for them.
+pub(crate) async fn admit_in_place_of_another(node: &Node) -> Result<Permit, CallError> {
+    let until = clock::instant() + SLOW_SHARE_WAIT;
+    if node.data_plane.slow_share.cut_slowest() {
+        while clock::instant() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if let Ok(permit) = node.in_flight.acquire() {
+                return Ok(permit);
+            }
+        }
+    }
+    Ok(node.in_flight.acquire()?)
+}
+
+/// What each state of readiness sheds.
+fn shed(state: State, cost: Cost) -> Result<(), CallError> {
+    match (state, cost) {
+        (State::Starting, _) => Err(CallError::new(
+            ErrorCode::Starting,
+            "the node is not ready yet",
+        )),
+        (State::Degraded, Cost::Write) => Err(CallError::new(
+            ErrorCode::Degraded,
+            "writes are shed until the node has recovered; reads are served",
+        )),
+        (State::Shedding, Cost::Write | Cost::Buffer) => Err(CallError::new(
+            ErrorCode::Degraded,
+            "only reads and deletes are served until the node has recovered",
+        )),
+        (State::Draining, Cost::Write) => Err(CallError::new(
+            ErrorCode::Draining,
+            "the node is shutting down and would forget this at once; reads are served",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The last stage before the work: a permit of the store, for what touches it.
+pub(crate) fn facet(node: &Node, cost: Cost, in_flight: Permit) -> Result<Permits, CallError> {
+    let facet = match cost {
+        Cost::Write => Some(node.facets.storage_write.acquire()?),
+        Cost::Read => Some(node.facets.storage_read.acquire()?),
+        Cost::Buffer | Cost::Free => None,
+    };
+    Ok(Permits {
+        _in_flight: in_flight,
+        _facet: facet,
+    })
+}

@@ -1,0 +1,144 @@
+//! What a request asks: its operation's cost and route, and its payload as a call.
+
+use crate::call::{CallBody, CallError, Command, Cost, Put, check_media_type};
+use crate::ingress::http::routes::Route;
+use micronode_protocol::limits::DURATION_MAX;
+use micronode_protocol::operation::decode_addresses;
+use micronode_protocol::operation::{FieldsError, GetRequest, Operation, PutRequest};
+use micronode_protocol::{Address, ErrorCode};
+use std::time::Duration;
+
+/// What an answer must look like.
+pub(super) enum Asked {
+    /// No fields, no body.
+    Nothing,
+    Echo,
+    Get(GetRequest),
+    Put,
+    Has,
+    Head,
+    Manifest,
+}
+
+impl Asked {
+    /// Whether the answer is read from the store.
+    pub(super) const fn reads(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::Head | Self::Manifest)
+    }
+}
+
+/// What a request costs the node: the same as over HTTP.
+pub(super) const fn cost(operation: Operation) -> Cost {
+    match operation {
+        Operation::ObjectPut => Cost::Write,
+        Operation::Echo | Operation::ObjectHas => Cost::Buffer,
+        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => Cost::Read,
+        Operation::Ping | Operation::ObjectDelete => Cost::Free,
+    }
+}
+
+/// The route that does the same: what the request is timed as.
+pub(super) const fn route(operation: Operation) -> Route {
+    match operation {
+        Operation::Echo => Route::Echo,
+        Operation::ObjectPut => Route::Put,
+        Operation::ObjectHas => Route::Has,
+        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectDelete => Route::Object,
+        Operation::ObjectManifest => Route::Manifest,
+        Operation::Ping => Route::Unknown,
+    }
+}
+
+/// The command of an operation without a body, from its whole payload.
+pub(super) fn command(operation: Operation, payload: &[u8]) -> Result<(Asked, Command), CallError> {
+    let address = || Ok::<_, CallError>(Address::from_bytes(*exactly(payload)?));
+    Ok(match operation {
+        Operation::ObjectGet => {
+            let request = GetRequest::decode(exactly(payload)?);
+            let address = request.address;
+            (Asked::Get(request), Command::Get { address })
+        }
+        Operation::ObjectHead => (
+            Asked::Head,
+            Command::Get {
+                address: address()?,
+            },
+        ),
+        Operation::ObjectManifest => (
+            Asked::Manifest,
+            Command::Get {
+                address: address()?,
+            },
+        ),
+        Operation::ObjectDelete => (
+            Asked::Nothing,
+            Command::Delete {
+                address: address()?,
+            },
+        ),
+        Operation::ObjectHas => {
+            let addresses = decode_addresses(payload).map_err(|error| {
+                bad_request(match error {
+                    FieldsError::TooLong => "at most 4096 addresses may be asked for at once",
+                    _ => "the payload consists of addresses of 32 bytes",
+                })
+            })?;
+            (Asked::Has, Command::Has { addresses })
+        }
+        Operation::Ping => {
+            exactly::<0>(payload)?;
+            (Asked::Nothing, Command::Ping)
+        }
+        Operation::Echo | Operation::ObjectPut => unreachable!("these have a body"),
+    })
+}
+
+/// A payload that is nothing but fields of `N` bytes.
+fn exactly<const N: usize>(payload: &[u8]) -> Result<&[u8; N], CallError> {
+    match payload.first_chunk::<N>() {
+        Some(fields) if payload.len() == N => Ok(fields),
+        Some(_) => Err(bad_request("more bytes than this operation has fields")),
+        None => Err(truncated()),
+    }
+}
+
+/// The call of an upload whose fields have come.
+pub(super) fn put(
+    fields: &PutRequest<'_>,
+    declared: Option<u64>,
+    body: CallBody,
+) -> Result<Put, CallError> {
+    let ttl = Duration::from_millis(fields.ttl_ms);
+    if ttl > DURATION_MAX {
+        return Err(bad_request("a time to live is at most a hundred years"));
+    }
+    let media_type = match fields.media_type {
+        "" => None,
+        text => Some(check_media_type(text).map(|()| text.to_owned())?),
+    };
+    Ok(Put {
+        expected: fields.expected,
+        declared,
+        ttl: (!ttl.is_zero()).then_some(ttl),
+        media_type,
+        body,
+    })
+}
+
+/// The fields of an upload and how many bytes they are; `None` while some are missing.
+pub(super) fn put_fields(payload: &[u8]) -> Result<Option<(PutRequest<'_>, usize)>, CallError> {
+    PutRequest::parse(payload)
+        .map_err(|_| bad_request("a media type is ASCII of at most 255 characters"))
+}
+
+/// A request that ended in the middle of its fields.
+pub(super) fn truncated() -> CallError {
+    CallError::new(
+        ErrorCode::Truncated,
+        "the request ends before its fields do",
+    )
+}
+
+fn bad_request(detail: &'static str) -> CallError {
+    CallError::new(ErrorCode::BadRequest, detail)
+}

@@ -1,0 +1,359 @@
+//! From the events of a connection to answers: guard, work, reply.
+
+use super::answer::render;
+use super::inbox::{Chunks, InboxBody, inbox};
+use super::question::{self, Asked};
+use super::session::{Session, Stream, StreamState};
+use super::{memory, pace::Moved};
+use crate::buffer::collect;
+use crate::call::{Call, CallBody, CallError, Reply};
+use crate::clock;
+use crate::dispatch::{answer, dispatch};
+use crate::guard::admission::{self, InProgress, Permits};
+use crate::ingress::http::problem;
+use crate::metrics::OAP;
+use crate::node::Node;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{Abortable, BoxFuture, abortable};
+use http_body_util::{BodyExt, Full};
+use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit, Transport};
+use micronode_protocol::ErrorCode;
+use micronode_protocol::connection::{Event, Part};
+use micronode_protocol::limits::OAP_INLINE_BYTES;
+use micronode_protocol::operation::{CONTROL, Operation, PutRequest, Welcome};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What has become of a request that was not answered at once.
+pub(super) struct Done {
+    pub(super) corr_id: u64,
+    pub(super) result: Result<(Asked, Reply, Permits), CallError>,
+}
+
+/// A request at work, which ends when its stream is cancelled.
+pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
+
+impl<I: Transport> Session<I> {
+    pub(super) fn event(&mut self, event: Event, now: Instant) {
+        // Memory was granted for the first frame to come since.
+        let long_frame = self.long_frame.take();
+        match event {
+            Event::Hello { corr_id, cap, .. } => match admission::authority(!cap.is_empty()) {
+                Ok(()) => {
+                    let oap = &self.node.limits.oap;
+                    let max_frame = u32::try_from(oap.max_frame).unwrap_or(u32::MAX);
+                    let max_streams = u32::try_from(oap.max_streams).unwrap_or(u32::MAX);
+                    self.connection
+                        .welcome(&Welcome::new(max_frame, max_streams));
+                }
+                Err(error) => {
+                    self.refuse(corr_id, CONTROL, &error);
+                    self.end();
+                }
+            },
+            Event::Request {
+                corr_id,
+                app,
+                code,
+                cap,
+                mut part,
+            } => {
+                let is_owned = long_frame.is_some() || part.compressed;
+                if let Some(reservation) = long_frame {
+                    part.payload = memory::paid(part.payload, reservation);
+                }
+                let Some(operation) = Operation::of(app, code) else {
+                    let detail = "no such operation; docs/protocol.md lists them";
+                    return self.refuse(corr_id, app, &CallError::new(ErrorCode::NotFound, detail));
+                };
+                if let Err(error) = self.request(corr_id, operation, &cap, (part, is_owned), now) {
+                    self.refuse(corr_id, app, &error);
+                }
+            }
+            Event::Body { corr_id, mut part } => {
+                if let Some(reservation) = long_frame {
+                    part.payload = memory::paid(part.payload, reservation);
+                }
+                self.body(corr_id, part);
+            }
+            Event::Cancelled { corr_id } => self.forget(corr_id),
+            Event::Fault(fault) => {
+                let error = CallError::new(fault.code, fault.detail);
+                self.refuse(fault.corr_id, fault.app, &error);
+                if fault.fatal {
+                    self.end();
+                }
+            }
+        }
+    }
+
+    /// A request begins: the stages in the order of refusal, and its answer, if it needs no
+    /// waiting.
+    fn request(
+        &mut self,
+        corr_id: u64,
+        operation: Operation,
+        cap: &Bytes,
+        (part, is_owned): (Part, bool),
+        now: Instant,
+    ) -> Result<(), CallError> {
+        let node = Arc::clone(&self.node);
+        let cost = question::cost(operation);
+        let mut in_progress = InProgress::begin(&node, question::route(operation), OAP, now);
+
+        admission::authority(!cap.is_empty())?;
+        let permit = admission::admit_at_once(&node, cost, now)?;
+        self.check_draining()?;
+
+        let is_one_frame = part.end;
+        let payload = self.payload(part)?;
+        let permit = match permit {
+            Some(permit) if is_one_frame => {
+                in_progress.permits = Some(admission::facet(&node, cost, permit)?);
+                let (asked, reply) = at_once(&node, operation, payload, is_owned)?;
+                return self.begin_answer(corr_id, &asked, reply, in_progress);
+            }
+            permit => permit,
+        };
+
+        let (inbox, body) = inbox(&self.backlog);
+        inbox.put(payload, is_one_frame);
+        let work = work(node, corr_id, operation, permit, body, is_one_frame, now);
+        let (work, abort) = abortable(work.boxed());
+        self.work.push(work);
+        let stream = Stream {
+            moved: Moved::new(now),
+            state: StreamState::Asking { inbox, abort },
+            in_progress,
+        };
+        self.streams.insert(corr_id, stream);
+        Ok(())
+    }
+
+    /// More of a request that is at work.
+    fn body(&mut self, corr_id: u64, part: Part) {
+        let (length, ends) = (part.payload.len(), part.end);
+        let payload = self.payload(part);
+        let Some(stream) = self.streams.get_mut(&corr_id) else {
+            return;
+        };
+        stream.moved.add(length);
+        match (payload, &stream.state) {
+            (Ok(payload), StreamState::Asking { inbox, .. }) => inbox.put(payload, ends),
+            // It is answered already, and will hear so.
+            (Ok(_), StreamState::Answering { .. }) => {}
+            (Err(error), _) => self.refuse(corr_id, CONTROL, &error),
+        }
+    }
+
+    fn payload(&self, part: Part) -> Result<Bytes, CallError> {
+        if part.compressed {
+            memory::inflated(&self.node, &part.payload)
+        } else {
+            Ok(part.payload)
+        }
+    }
+
+    /// A request that was at work is done.
+    pub(super) fn done(&mut self, done: Done) {
+        let Some(stream) = self.streams.remove(&done.corr_id) else {
+            return;
+        };
+        let mut in_progress = stream.in_progress;
+        let answered = done.result.and_then(|(asked, reply, permits)| {
+            in_progress.permits = Some(permits);
+            self.begin_answer(done.corr_id, &asked, reply, in_progress)
+        });
+        if let Err(error) = answered {
+            self.refuse(done.corr_id, CONTROL, &error);
+        }
+    }
+
+    fn begin_answer(
+        &mut self,
+        corr_id: u64,
+        asked: &Asked,
+        reply: Reply,
+        in_progress: InProgress,
+    ) -> Result<(), CallError> {
+        let called = clock::instant();
+        let (code, mut body) = render(asked, reply, clock::now(), &mut self.fields)?;
+        let first = body.next()?;
+        if asked.reads() {
+            let latency = clock::instant() - called;
+            self.node.metrics.storage_get.observe(latency);
+        }
+        let ends = body.is_over();
+        let length = first.len();
+        self.connection
+            .respond(corr_id, code, &self.fields, first, ends);
+        if ends {
+            self.hold(in_progress);
+            return Ok(());
+        }
+        self.owed += body.owed();
+        let mut moved = Moved::new(in_progress.started);
+        moved.add(length);
+        let stream = Stream {
+            moved,
+            state: StreamState::Answering { code, body },
+            in_progress,
+        };
+        self.streams.insert(corr_id, stream);
+        Ok(())
+    }
+
+    /// The next chunk of the stream whose turn it is.
+    pub(super) fn go_on(&mut self, corr_id: u64) {
+        let Some(stream) = self.streams.get_mut(&corr_id) else {
+            return;
+        };
+        let StreamState::Answering { code, body } = &mut stream.state else {
+            return;
+        };
+        let owed = body.owed();
+        match body.next() {
+            Ok(chunk) => {
+                let ends = body.is_over();
+                self.owed -= owed - body.owed();
+                stream.moved.add(chunk.len());
+                self.connection.respond_more(corr_id, *code, chunk, ends);
+                if ends && let Some(stream) = self.streams.remove(&corr_id) {
+                    self.hold(stream.in_progress);
+                }
+            }
+            Err(error) => self.refuse(corr_id, CONTROL, &error.into()),
+        }
+    }
+
+    /// Ends a stream, or a frame of none, with an error.
+    pub(super) fn refuse(&mut self, corr_id: u64, app: u16, error: &CallError) {
+        self.node.metrics.oap_rejected(error.code);
+        self.forget(corr_id);
+        let document = problem::document(error, &corr_id.to_string());
+        self.connection.refuse(corr_id, app, error.code, document);
+    }
+
+    /// Lets go of everything that a stream has here.
+    fn forget(&mut self, corr_id: u64) {
+        if let Some(stream) = self.streams.remove(&corr_id) {
+            match stream.state {
+                StreamState::Asking { abort, .. } => abort.abort(),
+                StreamState::Answering { body, .. } => self.owed -= body.owed(),
+            }
+        }
+    }
+}
+
+/// Carries out a request that is whole. An owned payload pins no read buffer.
+fn at_once(
+    node: &Node,
+    operation: Operation,
+    payload: Bytes,
+    is_owned: bool,
+) -> Result<(Asked, Reply), CallError> {
+    match operation {
+        Operation::Echo => {
+            node.limits.one_shot.check_length(payload.len() as u64)?;
+            // A short body is copied on its way out. A long one would keep the read buffer.
+            let bytes = if payload.len() > OAP_INLINE_BYTES && !is_owned {
+                memory::copy(node, &payload)?
+            } else {
+                payload
+            };
+            Ok((Asked::Echo, Reply::Echo(bytes)))
+        }
+        Operation::ObjectPut => {
+            let (fields, length) =
+                question::put_fields(&payload)?.ok_or_else(question::truncated)?;
+            let body = payload.slice(length..);
+            let declared = Some(body.len() as u64);
+            let body: CallBody = Box::pin(Full::new(body).map_err(|never| match never {}));
+            let call = Call::Put(question::put(&fields, declared, body)?);
+            let reply = dispatch(node, call).now_or_never();
+            Ok((
+                Asked::Put,
+                reply.expect("a body at hand is not waited for")?,
+            ))
+        }
+        _ => {
+            let (asked, command) = question::command(operation, &payload)?;
+            Ok((asked, answer(node, command)?))
+        }
+    }
+}
+
+/// Carries out a request that comes in parts, or has to wait for a permit.
+async fn work(
+    node: Arc<Node>,
+    corr_id: u64,
+    operation: Operation,
+    permit: Option<Permit>,
+    body: InboxBody,
+    is_one_frame: bool,
+    started: Instant,
+) -> Done {
+    let result = carry_out(&node, operation, permit, body, is_one_frame, started).await;
+    Done { corr_id, result }
+}
+
+async fn carry_out(
+    node: &Node,
+    operation: Operation,
+    permit: Option<Permit>,
+    body: InboxBody,
+    is_one_frame: bool,
+    started: Instant,
+) -> Result<(Asked, Reply, Permits), CallError> {
+    let permit = match permit {
+        Some(permit) => permit,
+        None => admission::admit_in_place_of_another(node).await?,
+    };
+    let guarded = GuardedBody::new(body, None, &policy(node, operation), started)?;
+    let permits = admission::facet(node, question::cost(operation), permit)?;
+    let watch = guarded.watch();
+    let work = async {
+        let chunks = Chunks::new(guarded, is_one_frame);
+        let (asked, reply) = match operation {
+            Operation::Echo => {
+                let body = Box::pin(chunks);
+                (Asked::Echo, dispatch(node, Call::Echo { body }).await?)
+            }
+            Operation::ObjectPut => {
+                let put =
+                    |fields: &PutRequest<'_>, rest| question::put(fields, None, Box::pin(rest));
+                let call = Call::Put(chunks.after_put_fields(put).await?);
+                (Asked::Put, dispatch(node, call).await?)
+            }
+            _ => {
+                let payload = collect(Box::pin(chunks), &node.budget).await?;
+                let (asked, command) = question::command(operation, &payload)?;
+                (asked, answer(node, command)?)
+            }
+        };
+        Ok::<_, CallError>((asked, reply))
+    };
+    let (asked, reply) = Deadline::new(work, node.limits.request_deadline, watch).await??;
+    Ok((asked, reply, permits))
+}
+
+/// An upload streams; everything else is small enough to be taken as one.
+fn policy(node: &Node, operation: Operation) -> BodyPolicy {
+    match (operation, node.limits.streamed) {
+        // The store has the last word on the object's size; the fields come on top of it.
+        (
+            Operation::ObjectPut,
+            BodyPolicy::Streamed {
+                cap,
+                interval,
+                min_rate,
+            },
+        ) => BodyPolicy::Streamed {
+            cap: cap.saturating_add(PutRequest::BYTES_MAX as u64),
+            interval,
+            min_rate,
+        },
+        _ => node.limits.one_shot,
+    }
+}
