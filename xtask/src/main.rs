@@ -17,6 +17,7 @@ usage: cargo xtask <command>
 commands:
   check                      formatting, lints, supply chain, rust-version, docs: what CI runs
   measure start [--runs N]   time from exec to ready, and idle memory, of the release binary
+  measure oap [--runs N]     1 KiB reads over one OAP connection beside one of HTTP/1.1
 ";
 
 /// Why a command ended early.
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         }
         ["check"] => check::run(),
         ["measure", "start", options @ ..] => measure::start(options),
+        ["measure", "oap", options @ ..] => measure::oap::run(options),
         _ => Err(Failure::Usage(format!(
             "no such command: {}",
             words.join(" ")

@@ -1,19 +1,22 @@
-//! `cargo xtask measure start`: how long the release binary takes from exec to its first ready
-//! answer, and what it then holds in memory.
+//! `cargo xtask measure`: figures of the release binary that anyone can repeat.
 //!
-//! Every run is a process of its own on free ports of 127.0.0.1; its admin plane is asked over a
-//! plain socket, so that no client's start is measured with the node's.
+//! `start`: how long it takes from exec to its first ready answer, and what it then holds in
+//! memory. Every run is a process of its own on free ports of 127.0.0.1; its admin plane is asked
+//! over a plain socket, so that no client's start is measured with the node's. `oap`: in [`oap`].
+
+mod node;
+pub(crate) mod oap;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use self::node::Node;
 use crate::{Failure, cargo, io, root, succeed};
 
 /// Runs unless told otherwise.
@@ -46,15 +49,8 @@ fn now() -> Instant {
 
 /// Builds the release binary, starts it `--runs` times, and prints a table.
 pub(crate) fn start(options: &[&str]) -> Result<(), Failure> {
-    let runs = runs(options)?;
-    succeed(cargo(&[
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "micronode",
-    ]))?;
-    let binary = target_directory()?.join("release/micronode");
+    let runs = runs(options, RUNS)?;
+    let binary = release_binary()?;
     let mut ready_ms = Vec::with_capacity(runs);
     let mut idle_kib = Vec::with_capacity(runs);
     for _ in 0..runs {
@@ -62,21 +58,15 @@ pub(crate) fn start(options: &[&str]) -> Result<(), Failure> {
         ready_ms.push(ready.as_secs_f64() * 1000.0);
         idle_kib.push(rss_kib as f64 / 1024.0);
     }
-    println!(
-        "{:<24} {:>9} {:>9} {:>9}",
-        format!("{runs} runs"),
-        "median",
-        "min",
-        "max"
-    );
+    head(runs);
     row("exec to /readyz 200, ms", &mut ready_ms);
     row("idle RSS, MiB", &mut idle_kib);
     Ok(())
 }
 
-fn runs(options: &[&str]) -> Result<usize, Failure> {
+fn runs(options: &[&str], usual: usize) -> Result<usize, Failure> {
     let text = match options {
-        [] => return Ok(RUNS),
+        [] => return Ok(usual),
         ["--runs", text] => text,
         _ => {
             return Err(Failure::Usage(format!(
@@ -92,10 +82,20 @@ fn runs(options: &[&str]) -> Result<usize, Failure> {
     runs.ok_or_else(|| Failure::Usage(format!("--runs {text}: expected 1 to {RUNS_MAX}")))
 }
 
+fn head(runs: usize) {
+    println!(
+        "{:<36} {:>9} {:>9} {:>9}",
+        format!("{runs} runs"),
+        "median",
+        "min",
+        "max"
+    );
+}
+
 fn row(name: &str, samples: &mut [f64]) {
     samples.sort_by(f64::total_cmp);
     let (min, max) = (samples[0], samples[samples.len() - 1]);
-    println!("{name:<24} {:>9.2} {min:>9.2} {max:>9.2}", median(samples));
+    println!("{name:<36} {:>9.2} {min:>9.2} {max:>9.2}", median(samples));
 }
 
 /// The middle of sorted samples, or the mean of the two around it.
@@ -106,6 +106,18 @@ fn median(sorted: &[f64]) -> f64 {
     } else {
         f64::midpoint(sorted[middle - 1], sorted[middle])
     }
+}
+
+/// Builds it first.
+fn release_binary() -> Result<PathBuf, Failure> {
+    succeed(cargo(&[
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "micronode",
+    ]))?;
+    Ok(target_directory()?.join("release/micronode"))
 }
 
 fn target_directory() -> Result<PathBuf, Failure> {
@@ -119,36 +131,11 @@ fn target_directory() -> Result<PathBuf, Failure> {
     Ok(directory.map_or_else(|| root().join("target"), Into::into))
 }
 
-/// A node that ends with this value, also when a run fails.
-struct Node(Child);
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Failing means that it has ended already.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 /// Time from before exec to the first 200 of `/readyz`, and the resident KiB of the idle node.
 fn run_once(binary: &Path) -> Result<(Duration, u64), Failure> {
     let started = now();
-    let mut node = Command::new(binary)
-        .args([
-            "run",
-            "--dev",
-            "--bind",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map(Node)
-        .map_err(io(binary.display()))?;
-    let stdout = node.0.stdout.take().expect("stdout was asked to be a pipe");
-    let admin = announced_admin(stdout)?;
+    let node = Node::start(binary, &[])?;
+    let admin = node.admin;
     loop {
         let status = readiness(admin).map_err(io("asking /readyz"))?;
         if status.starts_with("HTTP/1.1 200 ") {
@@ -163,30 +150,7 @@ fn run_once(binary: &Path) -> Result<(Duration, u64), Failure> {
     }
     let ready = started.elapsed();
     sleep(SETTLE);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.0.id()))
-        .map_err(io("the node's /proc status"))?;
-    let rss_kib = rss_kib(&status).ok_or_else(|| Failure::Wrong("no VmRSS".to_owned()))?;
-    Ok((ready, rss_kib))
-}
-
-/// The admin address from the one line of JSON that a node prints when it is bound.
-fn announced_admin(stdout: ChildStdout) -> Result<SocketAddr, Failure> {
-    let (sender, receiver) = sync_channel(1);
-    // A pipe has no read timeout. The thread ends with the node, which closes the pipe.
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = BufReader::new(stdout.take(ANSWER_BYTES)).read_line(&mut line);
-        // Nobody listens any more when it took too long.
-        let _late = sender.send(read.map(|_| line));
-    });
-    let line = receiver
-        .recv_timeout(READY_WITHIN)
-        .map_err(|_| Failure::Wrong(format!("no announcement within {READY_WITHIN:?}")))?
-        .map_err(io("the node's announcement"))?;
-    serde_json::from_str::<Value>(&line)
-        .ok()
-        .and_then(|announced| announced["admin"].as_str()?.parse().ok())
-        .ok_or_else(|| Failure::Wrong(format!("the node did not announce itself: {line:?}")))
+    Ok((ready, node.rss_kib()?))
 }
 
 /// The status line that `/readyz` answers with.
@@ -200,14 +164,6 @@ fn readiness(admin: SocketAddr) -> std::io::Result<String> {
     let mut status = String::new();
     BufReader::new(stream.take(ANSWER_BYTES)).read_line(&mut status)?;
     Ok(status.trim_end().to_owned())
-}
-
-/// `VmRSS` of a `/proc/<pid>/status`, in KiB.
-fn rss_kib(status: &str) -> Option<u64> {
-    let rest = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    rest.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -283,7 +239,7 @@ mod tests {
 
     #[test]
     fn runs_have_a_range() {
-        assert_eq!(runs(&[]).ok(), Some(RUNS));
+        assert_eq!(runs(&[], RUNS).ok(), Some(RUNS));
         for (text, accepted) in [
             ("0", None),
             ("1", Some(1)),
@@ -291,17 +247,8 @@ mod tests {
             ("1001", None),
             ("x", None),
         ] {
-            assert_eq!(runs(&["--runs", text]).ok(), accepted, "{text}");
+            assert_eq!(runs(&["--runs", text], RUNS).ok(), accepted, "{text}");
         }
-        assert!(runs(&["--fast"]).is_err());
-    }
-
-    #[test]
-    fn resident_memory_is_found() {
-        assert_eq!(
-            rss_kib("Name:\tx\nVmRSS:\t    5120 kB\nThreads:\t1\n"),
-            Some(5120)
-        );
-        assert_eq!(rss_kib("Name:\tx\n"), None);
+        assert!(runs(&["--fast"], RUNS).is_err());
     }
 }

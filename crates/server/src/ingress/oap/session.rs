@@ -178,8 +178,9 @@ impl<I: Transport> Session<I> {
                 break self.look(cx, now);
             }
             if moved >= OAP_TURN_BYTES {
-                // Others on this thread have a turn.
-                cx.waker().wake_by_ref();
+                // Others on this thread have a turn, and sockets are looked at before the next one:
+                // waking oneself would be quicker, and blind to what the peer sends meanwhile.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
                 break None;
             }
         };
