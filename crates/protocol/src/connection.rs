@@ -295,11 +295,10 @@ impl Connection {
         let header = frame.header;
         let (corr_id, app, code) = (header.corr_id, header.app, header.code);
         if header.kind() != Kind::Req {
-            // Whatever a peer sends back to a ping shows that it is there.
-            return (app != CONTROL).then(|| {
-                let detail = "only a node answers; a client asks";
-                self.fatal(&header, ErrorCode::BadRequest, detail)
-            });
+            return self.not_a_request(&header);
+        }
+        if is_cancel(&header) {
+            return self.cancel(corr_id);
         }
         let part = Part {
             payload: frame.payload,
@@ -318,10 +317,6 @@ impl Connection {
                 Err(fault) => Event::Fault(fault),
             });
         }
-        if part.end && code == HELLO {
-            let was_wanted = self.streams.cancel(corr_id);
-            return was_wanted.then_some(Event::Cancelled { corr_id });
-        }
         match self.go_on(&header) {
             Ok(true) => Some(Event::Body { corr_id, part }),
             Ok(false) => None,
@@ -331,8 +326,10 @@ impl Connection {
 
     fn skipped(&mut self, header: &Header) -> Option<Event> {
         if header.kind() != Kind::Req {
-            let detail = "only a node answers; a client asks";
-            return Some(self.fatal(header, ErrorCode::BadRequest, detail));
+            return self.not_a_request(header);
+        }
+        if is_cancel(header) {
+            return self.cancel(header.corr_id);
         }
         let goes_on = if header.flags.has(Flags::START) {
             self.open(header).map(|()| true)
@@ -347,6 +344,19 @@ impl Connection {
             Ok(false) => None,
             Err(fault) => Some(Event::Fault(fault)),
         }
+    }
+
+    fn not_a_request(&mut self, header: &Header) -> Option<Event> {
+        // Whatever a peer sends back to a ping shows that it is there.
+        (header.app != CONTROL).then(|| {
+            let detail = "only a node answers; a client asks";
+            self.fatal(header, ErrorCode::BadRequest, detail)
+        })
+    }
+
+    fn cancel(&mut self, corr_id: u64) -> Option<Event> {
+        let was_wanted = self.streams.cancel(corr_id);
+        was_wanted.then_some(Event::Cancelled { corr_id })
     }
 
     fn open(&mut self, header: &Header) -> Result<(), Fault> {
@@ -604,6 +614,11 @@ impl Connection {
 
 const NOT_HELLO: &str = "the first frame is a HELLO, with a JSON object of at most 4 KiB";
 const BAD_TENANT: &str = "this node has one tenant, 0";
+
+/// HELLO's code, where no HELLO can be.
+fn is_cancel(header: &Header) -> bool {
+    !header.flags.has(Flags::START) && header.flags.has(Flags::END) && header.code == HELLO
+}
 
 fn fault(header: &Header, code: ErrorCode, detail: &'static str) -> Fault {
     Fault {

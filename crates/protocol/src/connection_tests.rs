@@ -346,26 +346,51 @@ fn bytes_that_are_no_frame_end_the_connection() {
     assert_eq!(sent(&mut connection).len(), 1, "the last word is said");
 }
 
-#[test]
-fn a_long_frame_without_memory_fails_its_stream() {
-    let mut connection = open();
-    let long = frame(OPEN, 1, &vec![0; OAP_READ_BYTES]);
+/// Everything that `bytes` make happen when there is no memory for long frames.
+fn give_without_memory(connection: &mut Connection, bytes: &[u8]) -> Vec<Event> {
     let mut at = 0;
     let mut events = Vec::new();
-    while at < long.len() {
+    while at < bytes.len() {
         let mut spare = connection.spare();
-        let count = spare.remaining_mut().min(long.len() - at);
-        spare.put_slice(&long[at..at + count]);
+        let count = spare.remaining_mut().min(bytes.len() - at);
+        spare.put_slice(&bytes[at..at + count]);
         at += count;
         events.extend(connection.poll_event(now()));
         if connection.long_frame().is_some() {
             connection.skip_long_frame();
         }
     }
-    let fault = fault_of(&events);
+    events
+}
+
+#[test]
+fn a_long_frame_without_memory_fails_its_stream() {
+    let mut connection = open();
+    let long = frame(OPEN, 1, &vec![0; OAP_READ_BYTES]);
+    let fault = fault_of(&give_without_memory(&mut connection, &long));
     assert_eq!((fault.code, fault.fatal), (ErrorCode::Degraded, false));
     connection.refuse(1, fault.app, fault.code, Bytes::new());
     assert!(give(&mut connection, &frame(END, 1, b"")).is_empty());
+}
+
+/// What a frame is used to depend on whether there was memory for it: a cancel that was skipped
+/// ended its stream with an error that told to send less, one of a stream that was not open was
+/// answered, and an answer to a ping ended the connection.
+#[test]
+fn what_needs_no_payload_is_the_same_without_memory() {
+    let nothing = vec![0; OAP_READ_BYTES];
+    let long_cancel = coded(END, CONTROL, HELLO, 1, &nothing);
+    let mut connection = open();
+    assert!(give_without_memory(&mut connection, &long_cancel).is_empty());
+    give(&mut connection, &frame(WHOLE, 1, b""));
+    let events = give_without_memory(&mut connection, &long_cancel);
+    assert_eq!(events, [Event::Cancelled { corr_id: 1 }]);
+
+    let long_pong = coded(Flags::EVENT, CONTROL, 1, 0, &nothing);
+    assert!(give_without_memory(&mut connection, &long_pong).is_empty());
+    let long_answer = coded(Flags::RESP, 1, 200, 1, &nothing);
+    let fault = fault_of(&give_without_memory(&mut connection, &long_answer));
+    assert_eq!((fault.code, fault.fatal), (ErrorCode::BadRequest, true));
 }
 
 #[test]
