@@ -181,7 +181,7 @@ impl Decoder {
 
     /// Throws the long frame away as it comes.
     pub fn skip(&mut self) {
-        if let State::Long(header, _) = self.state {
+        if let State::Long(header, Long::Undecided) = self.state {
             self.state = State::Skipping(header, header.len as usize);
         }
     }
@@ -200,7 +200,8 @@ impl Decoder {
                 len - filled
             }
             State::Frame(header) => {
-                let missing = header.len as usize - filled;
+                // More than the frame may be there, until it has been asked for.
+                let missing = (header.len as usize).saturating_sub(filled);
                 self.room_for(missing.max(READ_BYTES_MIN.min(OAP_READ_BYTES - filled)));
                 // Reading a large frame to its end, and no further, leaves an empty buffer.
                 if missing >= READ_BYTES_MIN {
@@ -383,6 +384,45 @@ mod tests {
         assert_eq!(decoder.next(), Err(fault));
         assert_eq!(decoder.next(), Err(fault));
         assert_eq!(decoder.spare().remaining_mut(), 0);
+    }
+
+    /// A reader that read twice before it asked for frames, as one does that has been told to close
+    /// its connection, made the room for a frame's rest negative once the rest was there.
+    #[test]
+    fn room_runs_out_when_no_frames_are_asked_for() {
+        let stream = bytes_of(Flags::REQ, 0, 100, 1).repeat(2 * OAP_READ_BYTES / 138);
+        let mut decoder = Decoder::new(OAP_FRAME_BYTES);
+        let mut at = read(&mut decoder, &stream[..50]);
+        assert_eq!(decoder.next(), Ok(None));
+        loop {
+            match read(&mut decoder, &stream[at..]) {
+                0 => break,
+                count => at += count,
+            }
+        }
+        assert_eq!((at, decoder.capacity()), (OAP_READ_BYTES, OAP_READ_BYTES));
+        let mut frames = 0;
+        while let Some(Decoded::Frame(frame)) = decoder.next().unwrap() {
+            assert_eq!(frame.payload.len(), 100);
+            frames += 1;
+        }
+        assert_eq!(frames, OAP_READ_BYTES / 138);
+    }
+
+    /// A frame that had been granted its memory could still be skipped, with more in the buffer
+    /// than the usual size has room for.
+    #[test]
+    fn what_was_decided_about_a_long_frame_stays_decided() {
+        let whole = Flags::REQ.with(Flags::WHOLE);
+        let stream = bytes_of(whole, 0, 2 * OAP_READ_BYTES, 1);
+        let mut decoder = Decoder::new(OAP_FRAME_BYTES);
+        let mut at = read(&mut decoder, &stream);
+        assert_eq!(decoder.next(), Ok(None));
+        decoder.grant();
+        at += read(&mut decoder, &stream[at..stream.len() - 1]);
+        decoder.skip();
+        assert_eq!(read(&mut decoder, &stream[at..]), 1);
+        assert!(matches!(decoder.next(), Ok(Some(Decoded::Frame(_)))));
     }
 
     #[test]
