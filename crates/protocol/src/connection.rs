@@ -41,7 +41,7 @@ pub struct ConnectionLimits {
     pub max_streams: usize,
     /// HELLO comes within this of the connection's start.
     pub hello: Duration,
-    /// A connection without a stream is closed after this.
+    /// A connection that owes no answer is closed after this.
     pub idle: Duration,
 }
 
@@ -534,7 +534,10 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Opening => Some(self.active + self.limits.hello),
-            Phase::Open if self.is_at_rest() => Some(self.active + self.limits.idle),
+            // What a peer still owes of a request that has been answered keeps nobody waiting.
+            Phase::Open if self.queued() == 0 && !self.owes_answers(true) => {
+                Some(self.active + self.limits.idle)
+            }
             Phase::Greeting { .. } | Phase::Open | Phase::Closing => None,
         }
     }

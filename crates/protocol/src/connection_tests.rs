@@ -453,6 +453,23 @@ fn time_runs_out_before_hello_and_without_streams() {
     );
 }
 
+/// A peer that was refused in the middle of its request and never sent the rest had a stream open,
+/// and so its connection was never idle.
+#[test]
+fn half_a_request_that_was_answered_does_not_keep_a_connection() {
+    let start = now();
+    let mut connection = open();
+    give(&mut connection, &frame(OPEN, 1, b"half"));
+    assert_eq!(connection.poll_timeout(), None, "an answer is owed");
+    connection.refuse(1, 1, ErrorCode::BodyTimeout, Bytes::new());
+    assert_eq!(sent(&mut connection).len(), 1);
+    assert_eq!(connection.streams(), 1);
+    assert_eq!(connection.poll_timeout(), Some(start + 60 * SECOND));
+    give(&mut connection, &frame(Flags::REQ, 1, b"more"));
+    let expired = connection.handle_timeout(start + 60 * SECOND);
+    assert_eq!(expired, Some(Expired::Idle));
+}
+
 #[test]
 fn answers_are_compressed_only_for_who_asked() {
     let text = "compressible ".repeat(30).into_bytes();
