@@ -534,10 +534,7 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Opening => Some(self.active + self.limits.hello),
-            // What a peer still owes of a request that has been answered keeps nobody waiting.
-            Phase::Open if self.queued() == 0 && !self.owes_answers(true) => {
-                Some(self.active + self.limits.idle)
-            }
+            Phase::Open if self.is_at_rest() => Some(self.active + self.limits.idle),
             Phase::Greeting { .. } | Phase::Open | Phase::Closing => None,
         }
     }
@@ -582,9 +579,10 @@ impl Connection {
         self.decoder.open_frame().map(|header| header.corr_id)
     }
 
-    /// Whether no stream is open and nothing is left to write.
+    /// Whether no answer is owed and nothing is left to write. What a peer still owes of a request
+    /// that has been answered keeps nobody waiting.
     pub fn is_at_rest(&self) -> bool {
-        self.streams.is_empty() && self.queued() == 0
+        self.queued() == 0 && !self.owes_answers(true)
     }
 
     /// Streams open now.
@@ -592,8 +590,8 @@ impl Connection {
         self.streams.len()
     }
 
-    /// Whether a stream still waits for its answer, or for the rest of it. A request whose end has
-    /// not come, and cannot come any more, does not.
+    /// Whether a stream waits for its answer, or for the rest of it. A request whose end has not
+    /// come, and cannot come any more, does not.
     pub fn owes_answers(&self, more_can_come: bool) -> bool {
         self.streams.owes_answers(more_can_come)
     }

@@ -39,10 +39,6 @@ impl Streams {
         self.open.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
     /// The family of an open stream's operation, while it has not been answered.
     pub(super) fn app(&self, corr_id: u64) -> Option<u16> {
         let stream = self.open.get(&corr_id)?;
