@@ -3,7 +3,8 @@
 //! The life of a request goes one way: socket → `ingress` (bytes to `Call`) → `guard` (may
 //! it?) → `dispatch` (who answers?) → engine (what happens?) → ingress (`Reply` to bytes).
 //!
-//! [`config`] and [`run`] are what the binary uses; the rest is private to the node.
+//! [`config`] and [`run`] are what the binary uses, [`EmbeddedNode`] is for benches; the rest is
+//! private to the node.
 
 mod admin;
 mod buffer;
@@ -13,6 +14,7 @@ pub mod config;
 mod dispatch;
 #[cfg(test)]
 mod documents;
+mod embed;
 mod fds;
 mod guard;
 mod ingress;
@@ -25,5 +27,6 @@ mod readiness;
 mod supervisor;
 mod workers;
 
+pub use embed::EmbeddedNode;
 pub use lifecycle::{Bound, RunError, Start, run};
 pub use listen::ListenError;

@@ -6,10 +6,10 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::frame::{HEADER_BYTES, Header};
-use crate::limits::OAP_INLINE_BYTES;
+use crate::limits::{OAP_INLINE_BYTES, OAP_WRITE_AHEAD_BYTES};
 
-/// Memory for headers and short bodies that is kept while nothing is queued.
-const TAIL_BYTES: usize = 16 * 1024;
+/// Memory for headers and short bodies that is kept for what is queued next.
+const TAIL_BYTES: usize = OAP_WRITE_AHEAD_BYTES;
 
 /// Frames on their way out, in order. Headers, fields and short bodies are written one behind the
 /// other into one buffer, so that many small frames make one slice; a long body stays where it is.
