@@ -16,18 +16,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 const PIPE_BYTES: usize = 256 * 1024;
 
 /// A client that has said HELLO to a node of its own.
-pub struct Wire {
+pub(crate) struct Wire {
     io: DuplexStream,
     encoder: Encoder,
     decoder: Decoder,
 }
 
 /// A request's flags.
-pub const WHOLE: Flags = Flags::REQ.with(Flags::WHOLE);
+pub(crate) const WHOLE: Flags = Flags::REQ.with(Flags::WHOLE);
 
 impl Wire {
     /// A node without a request rate, and a connection to it that it serves on this runtime.
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let loaded = load(Sources {
             file: None,
             env: [],
@@ -57,7 +57,7 @@ impl Wire {
     }
 
     /// Queues a frame.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         flags: Flags,
         (app, code): (u16, u16),
@@ -76,13 +76,13 @@ impl Wire {
     }
 
     /// Queues a request that is one frame of fields.
-    pub fn ask(&mut self, operation: Operation, corr_id: u64, fields: &[u8]) {
+    pub(crate) fn ask(&mut self, operation: Operation, corr_id: u64, fields: &[u8]) {
         let code = (operation.app(), operation.code());
         self.push(WHOLE, code, corr_id, fields, Bytes::new());
     }
 
     /// Writes what is queued.
-    pub async fn flush(&mut self) {
+    pub(crate) async fn flush(&mut self) {
         while self.encoder.queued() > 0 {
             let mut slices = [IoSlice::new(b"")];
             self.encoder.slices(&mut slices);
@@ -92,7 +92,7 @@ impl Wire {
     }
 
     /// The next frame that the node sends.
-    pub async fn frame(&mut self) -> Frame {
+    pub(crate) async fn frame(&mut self) -> Frame {
         loop {
             match self.decoder.next().expect("a node sends frames") {
                 Some(Decoded::Frame(frame)) => return frame,
@@ -111,7 +111,7 @@ impl Wire {
     }
 
     /// Puts `object` in frames of `chunk` bytes of it, writing while the node reads.
-    pub async fn put(&mut self, object: &Bytes, chunk: usize) -> Address {
+    pub(crate) async fn put(&mut self, object: &Bytes, chunk: usize) -> Address {
         let code = (Operation::ObjectPut.app(), Operation::ObjectPut.code());
         let mut fields = Vec::new();
         let request = PutRequest {
@@ -142,7 +142,7 @@ impl Wire {
     }
 
     /// Gets a whole object and returns how many bytes of it came.
-    pub async fn get(&mut self, address: Address) -> usize {
+    pub(crate) async fn get(&mut self, address: Address) -> usize {
         self.ask(Operation::ObjectGet, 1, &get_fields(address));
         self.flush().await;
         let mut bytes = 0;
@@ -158,7 +158,7 @@ impl Wire {
 }
 
 /// The fields of a get of a whole object.
-pub fn get_fields(address: Address) -> Vec<u8> {
+pub(crate) fn get_fields(address: Address) -> Vec<u8> {
     let request = GetRequest {
         address,
         offset: 0,
@@ -170,7 +170,7 @@ pub fn get_fields(address: Address) -> Vec<u8> {
 }
 
 /// `size` bytes, the same every time.
-pub fn object(size: usize) -> Bytes {
+pub(crate) fn object(size: usize) -> Bytes {
     let block: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
     block.into()
 }
