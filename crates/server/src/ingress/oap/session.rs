@@ -223,6 +223,8 @@ impl<I: Transport> Session<I> {
         let most = self.node.limits.oap.max_streams;
         if self.connection.is_closing()
             || self.unwritten.len() >= most
+            // Work that was cancelled holds what it holds until it is looked at.
+            || self.work.len() >= 2 * most
             || self.backlog.load(Relaxed) >= OAP_BACKLOG_BYTES
             || unread >= OAP_UNREAD_PAUSE_BYTES
         {
