@@ -245,7 +245,8 @@ impl<I: Transport> Session<I> {
         };
         let length = header.len as usize;
         let unread = self.connection.queued() + self.owed;
-        if unread > 0 && unread + length > OAP_UNREAD_BYTES {
+        let reserved = self.unread.as_ref().map_or(0, Reservation::reserved);
+        if unread > 0 && unread + reserved as usize + length > OAP_UNREAD_BYTES {
             return;
         }
         match memory::reserve(&self.node, MemoryKind::Buffers, length) {
