@@ -1,6 +1,4 @@
-//! The client of one node; its operations are in `object`, `put` and `download`.
-
-use std::sync::Arc;
+//! The client of one node; its operations are in `object`, `put`, `download` and `liveness`.
 
 use crate::retry::Attempts;
 use crate::transport::Transport;
@@ -13,7 +11,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the node at `url` (`http://HOST:PORT`) with default options. Nothing is sent.
+    /// A client of the node at `url` (`http://HOST:PORT` or `oap://HOST:PORT`) with default options.
+    /// Nothing is sent.
     pub fn new(url: &str) -> Result<Self, Error> {
         Self::with_options(url, ClientOptions::default())
     }
@@ -21,11 +20,25 @@ impl Client {
     /// A client of the node at `url` with these options. Nothing is sent.
     pub fn with_options(url: &str, options: ClientOptions) -> Result<Self, Error> {
         Ok(Client {
-            transport: Transport::new(url, Arc::new(options))?,
+            transport: Transport::new(url, options)?,
         })
     }
 
     pub(crate) fn attempts(&self) -> Attempts {
         Attempts::new(self.transport.options().retry)
+    }
+
+    /// Makes an idempotent call, and again as the policy allows.
+    pub(crate) async fn repeat<T, F>(&self, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut attempts = self.attempts();
+        loop {
+            match call().await {
+                Ok(output) => return Ok(output),
+                Err(error) => attempts.pause_after(error).await?,
+            }
+        }
     }
 }

@@ -9,6 +9,9 @@ use http::{HeaderMap, StatusCode};
 use micronode_protocol::{Address, ErrorCode};
 use serde::Deserialize;
 
+/// How long a node that is busy (429, 503) is left alone where it cannot say for how long.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,7 +26,7 @@ pub enum Error {
     /// The node was not reached, or the connection failed before the answer was complete.
     #[error(transparent)]
     Transport(#[from] Transport),
-    /// The answer is not one that the HTTP contract allows.
+    /// The answer is not one that the contract of the wire allows.
     #[error("the answer is not one a micronode gives: {0}")]
     Protocol(&'static str),
     /// The bytes to upload could not be read.
@@ -51,7 +54,10 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The media type of a put cannot be sent in a header.
+    /// The client was set up with a token that OAP, which carries it decoded, cannot send.
+    #[error("the token is not unpadded base64url of at most 8 KiB of bytes, as OAP needs it")]
+    TokenNotBase64,
+    /// The media type of a put cannot be sent.
     #[error("`{0}` is not a media type")]
     InvalidContentType(String),
 }
@@ -122,7 +128,7 @@ pub enum Transport {
     /// No connection came about, so nothing was sent.
     #[error("cannot connect{}", Causes(.0.as_ref()))]
     Connect(#[source] Box<dyn StdError + Send + Sync>),
-    /// The connection ended, or broke the rules of HTTP, before the answer was complete.
+    /// The connection ended, or broke the rules of its wire, before the answer was complete.
     #[error("the connection failed{}", Causes(.0.as_ref()))]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     /// The answer ended before its last byte.
@@ -202,16 +208,37 @@ struct Document {
     corr_id: Option<String>,
 }
 
-/// Turns an error answer into an [`Error`]. `body` is whatever arrived of it.
+/// Turns an error answer of HTTP into an [`Error`]. `body` is whatever arrived of it.
 pub(crate) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let retry_after = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    from_document(status.as_u16(), header("x-corr-id"), retry_after, body)
+}
+
+/// Turns an error frame of OAP into an [`Error`]: the same status and the same document. It has
+/// no place for how long a busy node asks to be left alone, which is [`BUSY`].
+pub(crate) fn from_frame(code: u16, payload: &[u8]) -> Error {
+    let busy = [ErrorCode::RateLimited, ErrorCode::Overloaded]
+        .iter()
+        .any(|busy| busy.status() == code);
+    from_document(code, None, busy.then_some(BUSY), payload)
+}
+
+fn from_document(
+    status: u16,
+    corr_id: Option<&str>,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Error {
     let document: Document = serde_json::from_slice(body).unwrap_or_default();
-    let status = status.as_u16();
     let detail = document.detail.as_deref().map(printable);
     // 502 has one meaning in the contract, also where no document can follow (HEAD).
     if status == ErrorCode::IntegrityFail.status() {
         return Integrity::Stored { detail }.into();
     }
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let retryable = document.retryable.unwrap_or_else(|| {
         ErrorCode::ALL
             .iter()
@@ -222,15 +249,8 @@ pub(crate) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         code: document.code.as_deref().map(printable),
         detail,
         retryable,
-        corr_id: document
-            .corr_id
-            .as_deref()
-            .or_else(|| header("x-corr-id"))
-            .map(printable),
-        retry_after: headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs),
+        corr_id: document.corr_id.as_deref().or(corr_id).map(printable),
+        retry_after,
     }))
 }
 
@@ -275,6 +295,19 @@ mod tests {
             "the node answered 503 overloaded: 512 in flight"
         );
         assert_eq!(problem(error).corr_id.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn a_frame_is_read_as_an_answer_is_and_a_busy_node_is_left_alone() {
+        let body =
+            r#"{"detail":"512 in flight","code":"overloaded","retryable":true,"corr_id":"abc"}"#;
+        for (code, wait) in [(503, Some(BUSY)), (429, Some(BUSY)), (504, None)] {
+            let error = from_frame(code, body.as_bytes());
+            assert_eq!((error.is_retryable(), error.retry_after()), (true, wait));
+            assert_eq!(problem(error).corr_id.as_deref(), Some("abc"));
+        }
+        let error = from_frame(502, b"");
+        assert!(matches!(error, Error::Integrity(Integrity::Stored { .. })));
     }
 
     #[test]

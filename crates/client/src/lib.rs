@@ -4,7 +4,7 @@
 //! # async fn example() -> Result<(), micronode_client::Error> {
 //! use micronode_client::{Client, PutOptions};
 //!
-//! let client = Client::new("http://127.0.0.1:8080")?;
+//! let client = Client::new("http://127.0.0.1:8080")?; // or oap://127.0.0.1:8081
 //! let stored = client.put_bytes("hello".into(), &PutOptions::default()).await?;
 //! let bytes = client.get(&stored.address).await?.bytes(1024).await?;
 //! assert_eq!(bytes, "hello");
@@ -23,13 +23,19 @@
 //!   at the first group not yet verified, uploads go to the address of their content and so can
 //!   be repeated, and a node that says when to come back is believed.
 //!
-//! What it is not: a cache, a connection pool for other hosts, or a general HTTP client. All of
-//! HTTP stays in `transport`; operations are written against its `send`, which is the seam where
-//! another wire protocol or TLS joins.
+//! A node is spoken to over HTTP/1.1 or OAP/1, as the URL says. Operations do the same over both,
+//! and fail with the same errors. Over HTTP, requests at once need as many connections; over OAP
+//! they share one, and those beyond what the node takes at once wait for their turn here.
+//!
+//! What it is not: a cache, a connection pool for other hosts, or a general client of HTTP or OAP.
+//! Operations are written against `transport`, one method for each thing that a node can be
+//! asked; each wire stays in a module below it.
 
 mod client;
+mod clock;
 mod download;
 mod error;
+mod liveness;
 mod object;
 mod options;
 mod put;

@@ -17,7 +17,8 @@ pub struct ClientOptions {
     pub retry: RetryPolicy,
     /// Bounds on waiting.
     pub timeouts: Timeouts,
-    /// Connections that one download uses at most.
+    /// Spans that one download has under way at most: over HTTP each on a connection of its own,
+    /// over OAP all on one.
     pub connections: NonZeroUsize,
 }
 
@@ -35,7 +36,7 @@ impl Default for ClientOptions {
 /// How long a client waits while nothing moves. None of these bounds a whole transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection, name resolution included.
+    /// For a connection, name resolution and (over OAP) HELLO included.
     pub connect: Duration,
     /// For an answer, once the request is out, and between two parts of an answer. Longer than a
     /// node may think about a request.
@@ -55,6 +56,9 @@ impl Default for Timeouts {
     }
 }
 
+/// What stands before a token in the `Authorization` header.
+const SCHEME: &str = "Bearer ";
+
 /// A bearer token. It is sent and never printed: its `Debug` form is a placeholder.
 #[derive(Clone)]
 pub struct Token(HeaderValue);
@@ -71,7 +75,7 @@ impl Token {
             return Err(InvalidToken);
         }
         let mut value =
-            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| InvalidToken)?;
+            HeaderValue::try_from(format!("{SCHEME}{token}")).map_err(|_| InvalidToken)?;
         value.set_sensitive(true);
         Ok(Token(value))
     }
@@ -79,6 +83,11 @@ impl Token {
     /// The value of the `Authorization` header, marked sensitive.
     pub(crate) fn header(&self) -> &HeaderValue {
         &self.0
+    }
+
+    /// The token alone.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.0.as_bytes()[SCHEME.len()..]
     }
 }
 
@@ -97,6 +106,7 @@ mod tests {
     fn a_token_is_sent_and_not_printed() {
         let token = Token::new("secret").unwrap();
         assert_eq!(token.header(), "Bearer secret");
+        assert_eq!(token.text(), b"secret");
         let options = ClientOptions {
             token: Some(token.clone()),
             ..ClientOptions::default()

@@ -13,26 +13,21 @@ use std::{future, io};
 use blake3::Hasher;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
-use futures_util::{TryStreamExt, stream};
-use http::{HeaderValue, Method, StatusCode, header};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use micronode_protocol::Address;
 use micronode_protocol::limits::{GROUP_BYTES, ONE_SHOT_BYTES};
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use crate::source::{PIECE_BYTES, Source};
-use crate::transport::{Answer, Outgoing};
+use crate::transport::{Receipt, TOO_EARLY, Upload};
 use crate::{Client, Error, Integrity, ObjectInfo};
 
 /// Objects up to this size are sent without asking first: asking would cost as much.
 const UNASKED_BYTES: u64 = GROUP_BYTES as u64;
 
-/// Bytes of the answer to an upload; the document has three short members.
-const ANSWER_BYTES: usize = 4096;
-
 /// Told the bytes of the current attempt that were handed to the connection so far. Called from
-/// the task of the connection; must not block.
+/// the task of the connection or of the upload; must not block.
 pub type OnSent = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// How an object is put.
@@ -57,14 +52,6 @@ pub struct Stored {
     pub existed: bool,
     /// When the node will forget it (RFC 3339), if it will and said so.
     pub expires_at: Option<String>,
-}
-
-/// The node's answer to an upload.
-#[derive(Deserialize)]
-struct Receipt {
-    address: String,
-    size: u64,
-    expires_at: Option<String>,
 }
 
 impl Client {
@@ -134,15 +121,10 @@ impl Client {
         options: &PutOptions,
     ) -> Result<Stored, Error> {
         let size = source.size();
-        let path = format!("/o/{address}");
         // Asked once: any failure to learn about the object is a reason to send it. The token may
         // allow writing only, and stored bytes that went bad are healed by a put.
         if size > UNASKED_BYTES
-            && let Ok(answer) = self
-                .transport
-                .send(self.transport.request(Method::HEAD, &path))
-                .await
-            && let Ok(info) = ObjectInfo::of(&answer)
+            && let Ok(info) = self.transport.head(&address).await
             && outlives(&info, options.expires_in)
         {
             return Ok(Stored {
@@ -152,37 +134,24 @@ impl Client {
                 expires_at: None,
             });
         }
-        let mut attempts = self.attempts();
-        loop {
-            let result = async {
-                let request = self.upload(Method::PUT, &path, options)?;
-                let on_sent = options.on_sent.clone();
-                let mut sent = 0;
-                let pieces =
-                    source
-                        .pieces()
-                        .await
-                        .map_err(Error::Source)?
-                        .inspect_ok(move |piece| {
-                            sent += piece.len() as u64;
-                            if let Some(on_sent) = &on_sent {
-                                on_sent(sent);
-                            }
-                        });
-                stored(
-                    self.transport
-                        .send(request.body(Some(size), pieces))
-                        .await?,
-                    address,
-                    size,
-                )
+        let upload = upload(Some(address), Some(size), options);
+        self.repeat(async || {
+            let on_sent = options.on_sent.clone();
+            let mut sent = 0;
+            let pieces = source
+                .pieces()
                 .await
-            };
-            match result.await {
-                Ok(stored) => return Ok(stored),
-                Err(error) => attempts.pause_after(error).await?,
-            }
-        }
+                .map_err(Error::Source)?
+                .inspect_ok(move |piece| {
+                    sent += piece.len() as u64;
+                    if let Some(on_sent) = &on_sent {
+                        on_sent(sent);
+                    }
+                });
+            let receipt = self.transport.put(&upload, pieces.boxed()).await?;
+            stored(receipt, address, size)
+        })
+        .await
     }
 
     /// Sends `start` and then what `reader` gives; `consumed` tells whether it was read from.
@@ -198,10 +167,8 @@ impl Client {
         let pieces = stream::unfold(receiver, async |mut receiver| {
             Some((receiver.recv().await?, receiver))
         });
-        let request = self
-            .upload(Method::POST, "/put", options)?
-            .body(None, pieces);
-        let answer = pin!(self.transport.send(request));
+        let upload = upload(None, None, options);
+        let answer = pin!(self.transport.put(&upload, pieces.boxed()));
 
         // Ends with what was sent, or never where the answer says why it stopped.
         let pump = pin!(async move {
@@ -234,34 +201,22 @@ impl Client {
         });
         match select(answer, pump).await {
             Either::Left((Err(error), _)) => Err(error),
-            Either::Left((Ok(_), _)) => {
-                Err(Error::Protocol("it came before the end of the upload"))
-            }
+            Either::Left((Ok(_), _)) => Err(TOO_EARLY),
             Either::Right((hasher, answer)) => {
-                stored(
-                    answer.await?,
-                    Address::from_bytes(*hasher.finalize().as_bytes()),
-                    hasher.count(),
-                )
-                .await
+                let sent = Address::from_bytes(*hasher.finalize().as_bytes());
+                stored(answer.await?, sent, hasher.count())
             }
         }
     }
+}
 
-    /// An upload request without its body.
-    fn upload(&self, method: Method, path: &str, options: &PutOptions) -> Result<Outgoing, Error> {
-        let mut request = self.transport.request(method, path);
-        if let Some(expires_in) = options.expires_in {
-            let value = HeaderValue::try_from(format!("{}ms", expires_in.as_millis()))
-                .expect("digits are text");
-            request = request.header(header::HeaderName::from_static("expires-in"), value);
-        }
-        if let Some(content_type) = &options.content_type {
-            let value = HeaderValue::from_str(content_type)
-                .map_err(|_| Error::InvalidContentType(content_type.escape_debug().to_string()))?;
-            request = request.header(header::CONTENT_TYPE, value);
-        }
-        Ok(request)
+/// What a node is told of an upload besides its bytes.
+fn upload(expected: Option<Address>, length: Option<u64>, options: &PutOptions) -> Upload {
+    Upload {
+        expected,
+        length,
+        expires_in: options.expires_in,
+        content_type: options.content_type.clone(),
     }
 }
 
@@ -272,19 +227,15 @@ fn outlives(info: &ObjectInfo, expires_in: Option<Duration>) -> bool {
 }
 
 /// Checks that the node stored what was sent.
-async fn stored(answer: Answer, sent: Address, size: u64) -> Result<Stored, Error> {
-    const NOT_A_RECEIPT: Error = Error::Protocol("it does not say what was stored");
-    let existed = answer.status == StatusCode::OK;
-    let receipt: Receipt =
-        serde_json::from_slice(&answer.collect(ANSWER_BYTES).await?).map_err(|_| NOT_A_RECEIPT)?;
-    let stored: Address = receipt.address.parse().map_err(|_| NOT_A_RECEIPT)?;
+fn stored(receipt: Receipt, sent: Address, size: u64) -> Result<Stored, Error> {
+    let stored = receipt.address;
     if stored != sent || receipt.size != size {
         return Err(Integrity::Upload { stored, sent }.into());
     }
     Ok(Stored {
         address: sent,
         size,
-        existed,
+        existed: receipt.existed,
         expires_at: receipt.expires_at,
     })
 }

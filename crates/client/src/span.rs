@@ -4,13 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, StatusCode, header};
 use micronode_protocol::group::{GroupSlices, group_len};
 use micronode_protocol::limits::GROUP_BYTES;
 use micronode_protocol::manifest::VerifiedManifest;
 
 use crate::retry::Attempts;
-use crate::transport::{AnswerBody, Transport};
+use crate::transport::{Body, Transport};
 use crate::{Error, Integrity, Piece, TransportError};
 
 /// Most bytes asked for in one request. A download has a few spans under way at once.
@@ -43,7 +42,7 @@ pub(crate) struct SpanReader {
     /// What has not been given out, in bytes of the object.
     rest: Range<u64>,
     /// The answer being read, positioned behind `arrived`.
-    body: Option<AnswerBody>,
+    body: Option<Body>,
     /// Bytes of the group at `rest.start` and what came with them: less than a group and one read
     /// of the connection.
     arrived: BytesMut,
@@ -114,29 +113,12 @@ impl SpanReader {
     }
 
     /// Asks for the groups from offset `start` to the end of the span.
-    async fn open(&self, start: u64) -> Result<AnswerBody, Error> {
+    async fn open(&self, start: u64) -> Result<Body, Error> {
         let size = self.manifest.size();
         let end = self.rest.end.next_multiple_of(GROUP).min(size);
-        let request = self
-            .transport
-            .request(Method::GET, &format!("/o/{}", self.manifest.address()));
-        if start == 0 && end == size {
-            return Ok(self.transport.send(request).await?.body);
-        }
-        let last = end - 1;
-        let range =
-            HeaderValue::try_from(format!("bytes={start}-{last}")).expect("digits are text");
-        let answer = self
-            .transport
-            .send(request.header(header::RANGE, range))
-            .await?;
-        let given = answer.header(header::CONTENT_RANGE);
-        if answer.status != StatusCode::PARTIAL_CONTENT
-            || given != Some(&format!("bytes {start}-{last}/{size}"))
-        {
-            return Err(Error::Protocol("it is not the range asked for"));
-        }
-        Ok(answer.body)
+        self.transport
+            .read(self.manifest.address(), start..end, size)
+            .await
     }
 }
 

@@ -1,28 +1,25 @@
-//! HTTP/1.1 to one node: the only module that knows of sockets and of the HTTP library.
+//! The seam between operations and wires: what a node can be asked, and over what.
 //!
-//! Sends one request, waits no longer than allowed, and gives back a successful [`Answer`] or an
-//! error that says what happened. Retrying, addresses and verification are for its callers.
+//! A method here is one attempt of one operation: it sends a request, waits no longer than
+//! allowed, and gives back what the node said, or an error that says what happened. Retrying,
+//! spans and verification stand above and are written once; headers, frames and sockets stay
+//! below, one module a wire.
 
-use std::error::Error as StdError;
+mod http;
+mod oap;
+mod origin;
+
 use std::io;
-use std::pin::pin;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, TryStreamExt};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body::{Body as _, Frame};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, StreamBody};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use micronode_protocol::Address;
 
-use crate::{ClientOptions, Error, TransportError, error};
+use crate::{ClientOptions, Error, ObjectInfo};
+use origin::{Origin, Scheme};
 
 /// Bytes read of an error answer; a problem document is far smaller.
 const PROBLEM_BYTES: usize = 16 * 1024;
@@ -30,306 +27,142 @@ const PROBLEM_BYTES: usize = 16 * 1024;
 /// Less than a node keeps an idle connection, so that a request rarely meets a closing one.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Pieces of a request body. An `Err` is a failure to read what shall be sent.
-type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+/// An answer beyond its cap.
+const TOO_LONG: Error = Error::Protocol("it is longer than any such answer");
+/// An answer to an upload that is not one.
+const NOT_A_RECEIPT: Error = Error::Protocol("it does not say what was stored");
+/// Other bytes than those asked for.
+const NOT_THE_RANGE: Error = Error::Protocol("it is not the range asked for");
 
-/// Connections to one node.
+/// Success with an upload that has not ended.
+pub(crate) const TOO_EARLY: Error = Error::Protocol("it came before the end of the upload");
+
+/// Pieces of what is uploaded. An `Err` is a failure to read it, and the last item.
+pub(crate) type Pieces = BoxStream<'static, io::Result<Bytes>>;
+
+/// What is uploaded, but for its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    /// The address that the bytes have to hash to.
+    pub(crate) expected: Option<Address>,
+    /// Bytes in all, where that is known.
+    pub(crate) length: Option<u64>,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) content_type: Option<String>,
+}
+
+/// A node's answer to an upload.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    pub(crate) address: Address,
+    pub(crate) size: u64,
+    pub(crate) existed: bool,
+    /// RFC 3339.
+    pub(crate) expires_at: Option<String>,
+}
+
+/// A way to one node. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
-    http: legacy::Client<HttpConnector, RequestBody>,
-    /// `http://host:port`, without a path.
-    origin: String,
+    wire: Wire,
     options: Arc<ClientOptions>,
 }
 
+#[derive(Clone, Debug)]
+enum Wire {
+    Http(http::Http),
+    Oap(oap::Oap),
+}
+
+/// Awaits the same call on whichever wire it is.
+macro_rules! on_wire {
+    ($self:ident, $call:ident($($argument:expr),*)) => {
+        match &$self.wire {
+            Wire::Http(http) => http.$call($($argument),*).await,
+            Wire::Oap(oap) => oap.$call($($argument),*).await,
+        }
+    };
+}
+
 impl Transport {
-    pub(crate) fn new(url: &str, options: Arc<ClientOptions>) -> Result<Self, Error> {
-        let origin = origin(url).map_err(|reason| Error::InvalidUrl {
-            url: without_user(url),
-            reason,
-        })?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(options.timeouts.connect));
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(options.connections.get())
-            .build(connector);
-        Ok(Transport {
-            http,
-            origin,
-            options,
-        })
+    /// The wire that the URL's scheme names. Nothing is sent.
+    pub(crate) fn new(url: &str, options: ClientOptions) -> Result<Self, Error> {
+        let origin = Origin::parse(url)?;
+        let options = Arc::new(options);
+        let wire = match origin.scheme {
+            Scheme::Http => Wire::Http(http::Http::new(&origin.authority, Arc::clone(&options))),
+            Scheme::Oap => Wire::Oap(oap::Oap::new(origin.authority, Arc::clone(&options))?),
+        };
+        Ok(Transport { wire, options })
     }
 
     pub(crate) fn options(&self) -> &ClientOptions {
         &self.options
     }
 
-    /// A request to `path`, which starts with `/` and needs no escaping.
-    pub(crate) fn request(&self, method: Method, path: &str) -> Outgoing {
-        let uri = Uri::try_from(format!("{}{path}", self.origin))
-            .expect("an origin and an address make a URI");
-        let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        if let Some(token) = &self.options.token {
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, token.header().clone());
-        }
-        Outgoing {
-            request,
-            sent: None,
-        }
+    /// What the node says about an object.
+    pub(crate) async fn head(&self, address: &Address) -> Result<ObjectInfo, Error> {
+        on_wire!(self, head(address))
     }
 
-    /// Sends a request. Any status but 2xx is an error.
-    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Answer, Error> {
-        let timeouts = self.options.timeouts;
-        let answer = self.http.request(outgoing.request);
-        let answer = match outgoing.sent {
-            None => within(timeouts.connect + timeouts.read, answer).await?,
-            Some(sent) => while_moving(timeouts.connect + timeouts.write, &sent, answer).await?,
-        }
-        .map_err(request_failed)?;
-        let (head, body) = answer.into_parts();
-        let mut body = AnswerBody {
-            body,
-            read: timeouts.read,
-        };
-        if head.status.is_success() {
-            return Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-            });
-        }
-        // An error answer whose body fails is still that error.
-        let mut document = BytesMut::new();
-        while let Ok(Some(piece)) = body.next().await {
-            document.extend_from_slice(&piece);
-            if document.len() > PROBLEM_BYTES {
-                break;
-            }
-        }
-        Err(error::from_answer(head.status, &head.headers, &document))
-    }
-}
-
-/// A request about to be sent.
-pub(crate) struct Outgoing {
-    request: Request<RequestBody>,
-    /// Pieces of the body taken so far, when there is one.
-    sent: Option<Arc<AtomicU64>>,
-}
-
-impl Outgoing {
-    pub(crate) fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.request.headers_mut().insert(name, value);
-        self
+    /// The wire form of an object's manifest, at most `limit` bytes of it.
+    pub(crate) async fn manifest(&self, address: &Address, limit: usize) -> Result<Bytes, Error> {
+        on_wire!(self, manifest(address, limit))
     }
 
-    /// Gives the request a body: of `length` bytes, or chunked where that is not known.
-    pub(crate) fn body(
-        mut self,
-        length: Option<u64>,
-        pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    ) -> Self {
-        let sent = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&sent);
-        let pieces = pieces.map_ok(move |piece| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            Frame::data(piece)
-        });
-        *self.request.body_mut() = StreamBody::new(pieces).boxed_unsync();
-        self.sent = Some(sent);
-        match length {
-            Some(length) => self.header(header::CONTENT_LENGTH, length.into()),
-            None => self,
-        }
+    /// Which of at most [`HAS_ADDRESSES`](micronode_protocol::limits::HAS_ADDRESSES) objects are
+    /// there. The answer may speak of another number of them.
+    pub(crate) async fn has(&self, addresses: &[Address]) -> Result<Vec<bool>, Error> {
+        on_wire!(self, has(addresses))
+    }
+
+    pub(crate) async fn delete(&self, address: &Address) -> Result<(), Error> {
+        on_wire!(self, delete(address))
+    }
+
+    /// The bytes at `range`, which is not empty, of an object of `size` bytes. An answer that
+    /// claims to be another part is an error; that it is as long as it should be is not checked.
+    pub(crate) async fn read(
+        &self,
+        address: &Address,
+        range: Range<u64>,
+        size: u64,
+    ) -> Result<Body, Error> {
+        Ok(match &self.wire {
+            Wire::Http(http) => Body::Http(http.read(address, range, size).await?),
+            Wire::Oap(oap) => Body::Oap(oap.read(address, range, size).await?),
+        })
+    }
+
+    /// Uploads what `pieces` give. Nothing is taken from them before there is a connection, and
+    /// no more than a few are held.
+    pub(crate) async fn put(&self, upload: &Upload, pieces: Pieces) -> Result<Receipt, Error> {
+        on_wire!(self, put(upload, pieces))
+    }
+
+    /// The same bytes back.
+    pub(crate) async fn echo(&self, bytes: Bytes) -> Result<Bytes, Error> {
+        on_wire!(self, echo(bytes))
+    }
+
+    /// Whether the node answers.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        on_wire!(self, ping())
     }
 }
 
-/// A successful answer: its head, and a body still to be read.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: AnswerBody,
+/// The bytes of an object as they arrive. Dropping it before its end gives the rest up.
+pub(crate) enum Body {
+    Http(http::AnswerBody),
+    Oap(oap::Body),
 }
 
-impl Answer {
-    /// A header's value, when it is there and is text.
-    pub(crate) fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The body's length, when it was declared.
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.body.body.size_hint().exact()
-    }
-
-    /// The whole body, of at most `limit` bytes.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        const TOO_LONG: Error = Error::Protocol("it is longer than any such answer");
-        if self.length().is_some_and(|length| length > limit as u64) {
-            return Err(TOO_LONG);
-        }
-        let mut whole = BytesMut::new();
-        while let Some(piece) = self.body.next().await? {
-            if piece.len() > limit - whole.len() {
-                return Err(TOO_LONG);
-            }
-            whole.extend_from_slice(&piece);
-        }
-        Ok(whole.freeze())
-    }
-}
-
-/// The body of an answer. Dropping it before its end closes the connection.
-pub(crate) struct AnswerBody {
-    body: Incoming,
-    read: Duration,
-}
-
-impl AnswerBody {
+impl Body {
     /// The next piece; `None` only when the body came whole.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        while let Some(frame) = within(self.read, self.body.frame()).await? {
-            let frame = frame.map_err(|error| TransportError::Connection(error.into()))?;
-            if let Ok(piece) = frame.into_data() {
-                return Ok(Some(piece));
-            }
+        match self {
+            Body::Http(body) => body.next().await,
+            Body::Oap(body) => body.next().await,
         }
-        Ok(None)
-    }
-}
-
-/// Waits for `future`, at most for `time`.
-async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Error> {
-    Ok(timeout(time, future)
-        .await
-        .map_err(|_| TransportError::Stalled(time))?)
-}
-
-/// Waits for `future` as long as `moved` changes at least every `time`.
-async fn while_moving<F: Future>(
-    time: Duration,
-    moved: &AtomicU64,
-    future: F,
-) -> Result<F::Output, Error> {
-    let mut future = pin!(future);
-    let mut before = moved.load(Ordering::Relaxed);
-    loop {
-        if let Ok(output) = timeout(time, &mut future).await {
-            return Ok(output);
-        }
-        let now = moved.load(Ordering::Relaxed);
-        if now == before {
-            return Err(TransportError::Stalled(time).into());
-        }
-        before = now;
-    }
-}
-
-/// Sorts a failed request: no connection, our own body, or the connection.
-fn request_failed(error: legacy::Error) -> Error {
-    if error.is_connect() {
-        return TransportError::Connect(error.into()).into();
-    }
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let own_body = inner
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_user);
-        cause = inner.source();
-        if let Some(error) = cause
-            .and_then(|cause| cause.downcast_ref::<io::Error>())
-            .filter(|_| own_body)
-        {
-            return Error::Source(io::Error::new(error.kind(), error.to_string()));
-        }
-    }
-    TransportError::Connection(error.into()).into()
-}
-
-/// The scheme and authority of a node's URL, which has nothing else.
-fn origin(url: &str) -> Result<String, &'static str> {
-    let uri: Uri = url.parse().map_err(|_| "it is not a URL")?;
-    let authority = uri
-        .authority()
-        .ok_or("it has no host; write http://HOST:PORT")?;
-    if authority.as_str().contains('@') {
-        return Err("it contains a user; rights come from a token");
-    }
-    let host = authority.host().len();
-    if authority.as_str().len() > host && authority.port_u16().is_none() {
-        // It would be left out, and the scheme's own port asked instead.
-        return Err("its port is not a number up to 65535");
-    }
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err("it has a path; a node is served at the root");
-    }
-    match uri.scheme_str() {
-        Some("http") => Ok(format!("http://{authority}")),
-        Some("https") => Err("this client speaks plain http only"),
-        _ => Err("it does not start with http://"),
-    }
-}
-
-/// A URL to repeat in an error: what stands before an `@` may be a password.
-fn without_user(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_node_is_named_by_scheme_and_authority() {
-        for url in [
-            "http://127.0.0.1:8080",
-            "http://127.0.0.1:8080/",
-            "http://[::1]:8080",
-            "http://node",
-        ] {
-            assert_eq!(origin(url).unwrap(), url.trim_end_matches('/'));
-        }
-        for (url, reason) in [
-            ("", "not a URL"),
-            ("http://", "not a URL"),
-            ("/o/", "no host"),
-            ("127.0.0.1:8080", "does not start"),
-            ("https://node", "plain http"),
-            ("ftp://node", "does not start"),
-            ("http://node/path", "has a path"),
-            ("http://node/?q", "has a path"),
-            ("http://user:secret@node", "a user"),
-            ("http://node:99999", "its port"),
-            ("http://[::1]:99999", "its port"),
-            ("http://node:", "its port"),
-        ] {
-            let found = origin(url).unwrap_err();
-            assert!(found.contains(reason), "{url}: {found}");
-        }
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_not_repeated() {
-        let options = Arc::default();
-        let error = Transport::new("http://user:secret@node", options)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            !error.contains("secret") && error.contains("@node"),
-            "{error}"
-        );
     }
 }

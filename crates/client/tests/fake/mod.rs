@@ -4,7 +4,9 @@
 // Compiled into several test programs, none of which uses all of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::collections::{BTreeMap, HashMap};
+pub mod oap;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use micronode_protocol::limits::GROUP_BYTES;
@@ -71,9 +73,18 @@ pub fn problem(status: u16, code: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 
 /// The objects of an honest node.
 #[derive(Default)]
-pub struct Objects(Mutex<HashMap<Address, Vec<u8>>>);
+pub struct Objects(Mutex<HashMap<Address, Vec<u8>>>, Mutex<HashSet<Address>>);
 
 impl Objects {
+    /// Notes that an object was put with a time to live.
+    fn expire(&self, address: Address) {
+        self.1.lock().insert(address);
+    }
+
+    fn expires(&self, address: &Address) -> bool {
+        self.1.lock().contains(address)
+    }
+
     pub fn insert(&self, bytes: &[u8]) -> Address {
         let address = Address::of(bytes);
         self.0.lock().insert(address, bytes.to_vec());

@@ -1,0 +1,126 @@
+//! The task of one connection: bytes from the socket into the table of streams, and back. It waits
+//! for the socket and never for a caller.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use micronode_protocol::codec::{Decoder, Encoder};
+use micronode_protocol::frame::{Flags, Header};
+use micronode_protocol::limits::OAP_WRITE_AHEAD_BYTES;
+use micronode_protocol::operation::Operation;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+use super::super::IDLE;
+use super::ended::Ended;
+use super::link::Shared;
+
+/// Slices of one write: headers and chunks of what is sent ahead.
+const SLICES: usize = 16;
+
+/// Ends the calls however the task ends, also together with its runtime.
+struct EndCalls(Arc<Shared>);
+
+impl Drop for EndCalls {
+    fn drop(&mut self) {
+        self.0.end(Ended::Abandoned);
+    }
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn drive(shared: Arc<Shared>, socket: TcpStream, decoder: Decoder) {
+    let calls = EndCalls(shared);
+    let ended = serve(&calls.0, socket, decoder).await;
+    calls.0.end(ended);
+}
+
+async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> Ended {
+    let (mut reader, mut writer) = socket.split();
+    let mut encoder = Encoder::new();
+    // Nothing more can be written. What the node said before that may still be there to read.
+    let mut broken: Option<io::Error> = None;
+    let mut resting: Option<Instant> = None;
+    loop {
+        let idle = {
+            let mut streams = shared.streams.lock();
+            if let Some(ended) = streams.ended() {
+                return ended.clone();
+            }
+            if broken.is_none() {
+                streams.fill(&mut encoder);
+            }
+            streams.is_empty() && encoder.queued() == 0
+        };
+        if idle {
+            resting.get_or_insert_with(Instant::now);
+        } else {
+            resting = None;
+        }
+        let mut slices = [IoSlice::new(b""); SLICES];
+        let count = encoder.slices(&mut slices);
+        let mut spare = decoder.spare();
+        tokio::select! {
+            read = reader.read_buf(&mut spare) => {
+                match read {
+                    Ok(0) => return broken.map_or(Ended::Closed, Ended::from),
+                    Ok(_) => shared.moved(),
+                    Err(error) => return broken.unwrap_or(error).into(),
+                }
+                if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
+                    return ended;
+                }
+            }
+            written = writer.write_vectored(&slices[..count]), if count > 0 && broken.is_none() => {
+                match written {
+                    Ok(0) => broken = Some(io::ErrorKind::WriteZero.into()),
+                    Ok(count) => {
+                        encoder.advance(count);
+                        shared.moved();
+                        shared.streams.lock().written(encoder.written());
+                    }
+                    Err(error) => broken = Some(error),
+                }
+            }
+            () = shared.work.notified() => {}
+            () = sleep_until(resting.unwrap_or_else(Instant::now) + IDLE), if resting.is_some() => {
+                let mut streams = shared.streams.lock();
+                if streams.is_empty() {
+                    streams.end(Ended::Idle);
+                }
+            }
+        }
+    }
+}
+
+/// Hands in all frames that are there.
+fn receive(shared: &Shared, decoder: &mut Decoder, encoder: &mut Encoder) -> Result<(), Ended> {
+    let mut streams = shared.streams.lock();
+    loop {
+        match decoder.next() {
+            Ok(Some(decoded)) => {
+                let ping = streams.receive(decoded)?;
+                // A node that reads nothing is not owed an answer.
+                if let Some(corr_id) = ping
+                    && encoder.queued() < OAP_WRITE_AHEAD_BYTES
+                {
+                    let header = Header {
+                        flags: Flags::EVENT,
+                        code: Operation::Ping.code(),
+                        app: Operation::Ping.app(),
+                        corr_id,
+                        ..Header::default()
+                    };
+                    encoder.push(&header, &[], &[], Bytes::new());
+                }
+            }
+            Ok(None) => match decoder.long_frame() {
+                Some(header) if streams.wants(header) => decoder.grant(),
+                Some(_) => decoder.skip(),
+                None => return Ok(()),
+            },
+            Err(malformed) => return Err(Ended::Malformed(malformed.error)),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A connection as its users see it: who may open a stream, and when it is no use any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+use super::call::Call;
+use super::connect::Opened;
+use super::driver;
+use super::ended::Ended;
+use super::streams::{Request, Streams};
+
+/// What the users of a connection share with its task.
+pub(super) struct Shared {
+    pub(super) streams: Mutex<Streams>,
+    /// Wakes the task: there is something to send, or the connection has ended.
+    pub(super) work: Notify,
+    /// Streams that may still be opened; those who wait for one are served in order.
+    slots: Arc<Semaphore>,
+    /// When a byte was last read or written.
+    moved: Mutex<Instant>,
+}
+
+impl Shared {
+    pub(super) fn moved(&self) {
+        *self.moved.lock() = Instant::now();
+    }
+
+    pub(super) fn end(&self, ended: Ended) {
+        self.streams.lock().end(ended);
+        self.slots.close();
+        self.work.notify_one();
+    }
+}
+
+/// A connection. It is closed when nobody has it any more.
+pub(super) struct Link(Arc<Shared>);
+
+impl Link {
+    /// Starts the task of a connection.
+    pub(super) fn start(opened: Opened) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            streams: Mutex::default(),
+            work: Notify::new(),
+            slots: Arc::new(Semaphore::new(opened.streams)),
+            moved: Mutex::new(Instant::now()),
+        });
+        tokio::spawn(driver::drive(
+            Arc::clone(&shared),
+            opened.socket,
+            opened.decoder,
+        ));
+        Arc::new(Link(shared))
+    }
+
+    /// Whether nothing speaks against using it.
+    pub(super) fn is_open(&self) -> bool {
+        self.streams().ended().is_none()
+    }
+
+    /// Opens a stream, as soon as the node takes one more.
+    ///
+    /// # Errors
+    ///
+    /// If the connection ends before. Nothing of the request has left then.
+    pub(super) async fn open(self: &Arc<Self>, request: Request) -> Result<Call, Ended> {
+        let slot = Arc::clone(&self.0.slots).acquire_owned().await;
+        let slot = slot.map_err(|_| {
+            let streams = self.streams();
+            streams.ended().cloned().unwrap_or(Ended::Closed)
+        })?;
+        let id = self.streams().open(request, slot)?;
+        self.wake();
+        Ok(Call::new(Arc::clone(self), id))
+    }
+
+    pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.0.streams.lock()
+    }
+
+    pub(super) fn wake(&self) {
+        self.0.work.notify_one();
+    }
+
+    /// A call has waited for `time` in vain. If nothing else moved either, the way to the node is
+    /// dead, and the next call shall have another.
+    pub(super) fn stalled(&self, time: Duration) {
+        if self.0.moved.lock().elapsed() >= time {
+            self.0.end(Ended::Silent(time));
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.0.end(Ended::Unused);
+    }
+}

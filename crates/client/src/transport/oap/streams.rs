@@ -1,0 +1,452 @@
+//! The streams of one connection: what each has still to send, and what has come for it.
+//!
+//! A table without I/O, behind one lock. Callers put requests in and take answers out; the
+//! connection's task [fills](Streams::fill) its queue from here and hands in what it
+//! [receives](Streams::receive). Neither ever waits for the other: what is queued to go is bounded
+//! by the queue's owner and one piece per stream, and what has come by what each caller allowed.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use micronode_protocol::codec::{Decoded, Encoder, Frame};
+use micronode_protocol::frame::{Flags, HEADER_BYTES, Header, Kind};
+use micronode_protocol::limits::{OAP_CHUNK_BYTES, OAP_WRITE_AHEAD_BYTES};
+use micronode_protocol::operation::{CONTROL, HELLO, Operation};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::{TOO_EARLY, TOO_LONG};
+use super::call::Failed;
+use super::ended::Ended;
+use super::received::Received;
+use crate::{Error, TransportError, error};
+
+/// What opens a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) operation: Operation,
+    /// In front of the body, in the first frame.
+    pub(super) fields: Vec<u8>,
+    /// The body, or the beginning of it.
+    pub(super) body: Bytes,
+    /// Nothing follows `body`.
+    pub(super) last: bool,
+    /// Bytes that a successful answer may have, fields included.
+    pub(super) allowed: usize,
+}
+
+/// How much of a request has been queued to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Start,
+    End,
+}
+
+#[derive(Debug)]
+enum End {
+    /// The answer is complete.
+    Complete,
+    Failed(Failed),
+    /// It failed, and the caller knows.
+    Told,
+}
+
+#[derive(Debug)]
+struct Stream {
+    request: Request,
+    sent: Sent,
+    /// Some of the first frame has left this host.
+    begun: bool,
+    /// Status of a successful answer, once it has begun.
+    status: Option<u16>,
+    received: Received,
+    end: Option<End>,
+    /// The node has sent its last frame.
+    answered: bool,
+    /// Who waits, and whether what is sent matters to them too.
+    waiting: Option<(Waker, bool)>,
+    /// Held until both sides have sent their last frame.
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Stream {
+    fn wait<T>(&mut self, context: &Context<'_>, for_sending: bool) -> Poll<T> {
+        self.waiting = Some((context.waker().clone(), for_sending));
+        Poll::Pending
+    }
+
+    fn wake(&mut self) {
+        if let Some((waker, _)) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_sender(&mut self) {
+        if let Some((_, true)) = self.waiting {
+            self.wake();
+        }
+    }
+
+    fn fail(&mut self, error: Error, unsent: bool) {
+        if self.end.is_none() {
+            self.end = Some(End::Failed(Failed { error, unsent }));
+            self.wake();
+        }
+    }
+
+    /// What the stream failed with, the first time.
+    fn failure(&mut self) -> Failed {
+        match mem::replace(&mut self.end, Some(End::Told)) {
+            Some(End::Failed(failed)) => failed,
+            _ => Failed {
+                error: TransportError::Truncated.into(),
+                unsent: false,
+            },
+        }
+    }
+
+    /// Frees the slot of a stream that both sides have ended.
+    fn settle(&mut self) {
+        if self.answered && self.sent == Sent::End {
+            self.slot = None;
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// As many as there are slots, and those whose answers have come whole.
+    open: HashMap<u64, Stream>,
+    last_id: u64,
+    /// Streams with something to send, in turn.
+    turns: VecDeque<u64>,
+    /// Streams whose first frame is queued, and where in the bytes of the connection it begins.
+    beginning: VecDeque<(u64, u64)>,
+    /// Streams that were given up and of which the node has to be told.
+    cancelled: Vec<u64>,
+    /// What the node said on no stream of ours, which is how it says why it closes.
+    told: Option<Arc<Error>>,
+    ended: Option<Ended>,
+}
+
+impl Streams {
+    // --- For the caller of one stream ------------------------------------------------------
+
+    /// Opens a stream and queues its request.
+    ///
+    /// # Errors
+    ///
+    /// If the connection has ended.
+    pub(super) fn open(
+        &mut self,
+        request: Request,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<u64, Ended> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.clone());
+        }
+        self.last_id += 1;
+        let stream = Stream {
+            request,
+            sent: Sent::Nothing,
+            begun: false,
+            status: None,
+            received: Received::default(),
+            end: None,
+            answered: false,
+            waiting: None,
+            slot: Some(slot),
+        };
+        self.open.insert(self.last_id, stream);
+        self.turns.push_back(self.last_id);
+        Ok(self.last_id)
+    }
+
+    fn stream(&mut self, id: u64) -> &mut Stream {
+        let stream = self.open.get_mut(&id);
+        stream.expect("a stream is there as long as its call")
+    }
+
+    /// Until some of the request has left.
+    pub(super) fn poll_begun(
+        &mut self,
+        id: u64,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), Failed>> {
+        let stream = self.stream(id);
+        match &stream.end {
+            Some(End::Failed(_) | End::Told) => Poll::Ready(Err(stream.failure())),
+            _ if stream.begun => Poll::Ready(Ok(())),
+            _ => stream.wait(context, true),
+        }
+    }
+
+    /// Until all that was given of the body is queued to go, and more can be given.
+    ///
+    /// # Errors
+    ///
+    /// If there is an answer, which nothing should be added to.
+    pub(super) fn poll_room(&mut self, id: u64, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        let stream = self.stream(id);
+        match &stream.end {
+            Some(End::Failed(_) | End::Told) => Poll::Ready(Err(stream.failure().error)),
+            _ if stream.status.is_some() => Poll::Ready(Err(TOO_EARLY)),
+            _ if stream.sent == Sent::Start && stream.request.body.is_empty() => {
+                Poll::Ready(Ok(()))
+            }
+            _ => stream.wait(context, true),
+        }
+    }
+
+    /// Until an answer begins; its status.
+    pub(super) fn poll_answered(
+        &mut self,
+        id: u64,
+        context: &Context<'_>,
+    ) -> Poll<Result<u16, Failed>> {
+        let stream = self.stream(id);
+        match (stream.status, &stream.end) {
+            (Some(status), _) => Poll::Ready(Ok(status)),
+            (None, Some(_)) => Poll::Ready(Err(stream.failure())),
+            (None, None) => stream.wait(context, false),
+        }
+    }
+
+    /// The next piece of the answer; `None` only at the end of a complete one.
+    pub(super) fn poll_next(
+        &mut self,
+        id: u64,
+        context: &Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Error>> {
+        let stream = self.stream(id);
+        if let Some(piece) = stream.received.pop() {
+            return Poll::Ready(Ok(Some(piece)));
+        }
+        match &stream.end {
+            Some(End::Complete) => Poll::Ready(Ok(None)),
+            Some(_) => Poll::Ready(Err(stream.failure().error)),
+            None => stream.wait(context, false),
+        }
+    }
+
+    /// Goes on with a request that has [room](Self::poll_room).
+    pub(super) fn send(&mut self, id: u64, piece: Bytes, last: bool) {
+        let has_ended = self.ended.is_some();
+        let stream = self.stream(id);
+        debug_assert!(stream.request.body.is_empty() && !stream.request.last);
+        let something = last || !piece.is_empty();
+        stream.request.body = piece;
+        stream.request.last = last;
+        if something && !has_ended {
+            self.turns.push_back(id);
+        }
+    }
+
+    /// Closes a stream whose caller has gone. The node is told, unless it has nothing more to do
+    /// for the stream or has never heard of it.
+    pub(super) fn close(&mut self, id: u64) {
+        let Some(stream) = self.open.remove(&id) else {
+            return;
+        };
+        self.turns.retain(|turn| *turn != id);
+        let over = stream.answered && stream.sent == Sent::End;
+        if stream.sent != Sent::Nothing && !over && self.ended.is_none() {
+            self.cancelled.push(id);
+        }
+    }
+
+    // --- For the task of the connection ----------------------------------------------------
+
+    /// Whether no stream is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Why the connection has ended, if it has.
+    pub(super) fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+
+    /// Queues frames until as much is queued as is sent ahead of the socket: streams take turns,
+    /// a chunk each, in the order of their opening.
+    pub(super) fn fill(&mut self, encoder: &mut Encoder) {
+        for id in self.cancelled.drain(..) {
+            let header = Header {
+                flags: Flags::REQ.with(Flags::END),
+                code: HELLO,
+                app: CONTROL,
+                corr_id: id,
+                ..Header::default()
+            };
+            encoder.push(&header, &[], &[], Bytes::new());
+        }
+        while encoder.queued() < OAP_WRITE_AHEAD_BYTES {
+            let Some(id) = self.turns.pop_front() else {
+                return;
+            };
+            let stream = self.stream(id);
+            if stream.end.is_some() {
+                // Answered before it was all there: nobody wants the rest.
+                continue;
+            }
+            let request = &mut stream.request;
+            let chunk = request.body.len().min(OAP_CHUNK_BYTES);
+            let chunk = request.body.split_to(chunk);
+            let rests = !request.body.is_empty();
+            let ends = request.last && !rests;
+            let mut flags = Flags::REQ;
+            let begins = stream.sent == Sent::Nothing;
+            if begins {
+                flags = flags.with(Flags::START);
+            }
+            if ends {
+                flags = flags.with(Flags::END);
+            }
+            let header = Header {
+                flags,
+                code: request.operation.code(),
+                app: request.operation.app(),
+                corr_id: id,
+                ..Header::default()
+            };
+            let fields = mem::take(&mut request.fields);
+            let begins_at = encoder.end();
+            encoder.push(&header, &[], &fields, chunk);
+            stream.sent = if ends { Sent::End } else { Sent::Start };
+            stream.settle();
+            if !rests && !ends {
+                stream.wake_sender();
+            }
+            if rests {
+                self.turns.push_back(id);
+            }
+            if begins {
+                self.beginning.push_back((id, begins_at));
+            }
+        }
+    }
+
+    /// Takes note of how many bytes of the connection have been written.
+    pub(super) fn written(&mut self, written: u64) {
+        while let Some((id, _)) = self.beginning.pop_front_if(|(_, at)| *at < written) {
+            if let Some(stream) = self.open.get_mut(&id) {
+                stream.begun = true;
+                stream.wake_sender();
+            }
+        }
+    }
+
+    /// Whether a frame that is longer than a read buffer is worth the memory.
+    pub(super) fn wants(&self, header: &Header) -> bool {
+        let payload = header.len as usize - HEADER_BYTES;
+        header.kind() == Kind::Resp
+            && header.code < 400
+            && self
+                .open
+                .get(&header.corr_id)
+                .is_some_and(|stream| stream.end.is_none() && payload <= stream.request.allowed)
+    }
+
+    /// Hands in a frame. The stream of a ping that wants an answer comes back.
+    ///
+    /// # Errors
+    ///
+    /// If the connection cannot go on.
+    pub(super) fn receive(&mut self, decoded: Decoded) -> Result<Option<u64>, Ended> {
+        let (header, payload) = match decoded {
+            Decoded::Frame(Frame {
+                header, payload, ..
+            }) => (header, Some(payload)),
+            Decoded::Skipped(header) => (header, None),
+        };
+        match header.kind() {
+            Kind::Req => Err(Ended::Asked),
+            // Nothing is subscribed to here, so no other event is for anybody.
+            Kind::Event => {
+                let ping = (Operation::Ping.app(), Operation::Ping.code());
+                Ok(((header.app, header.code) == ping).then_some(header.corr_id))
+            }
+            Kind::Resp => {
+                self.answer(&header, payload);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes a frame of an answer; one without a payload was too long to be read.
+    fn answer(&mut self, header: &Header, payload: Option<Bytes>) {
+        let id = header.corr_id;
+        let Some(stream) = self.open.get_mut(&id).filter(|stream| !stream.answered) else {
+            // Of a stream that was given up, or the node's last words.
+            if header.code >= 400 && (id == 0 || id > self.last_id) {
+                let error = error::from_frame(header.code, &payload.unwrap_or_default());
+                self.told = Some(Arc::new(error));
+            }
+            return;
+        };
+        stream.answered = header.flags.has(Flags::END);
+        stream.settle();
+        if header.code >= 400 {
+            let error = error::from_frame(header.code, &payload.unwrap_or_default());
+            return stream.fail(error, false);
+        }
+        if let Err(error) = stream.take(header, payload) {
+            return stream.fail(error, false);
+        }
+        if stream.answered && stream.end.is_none() {
+            stream.end = Some(End::Complete);
+        }
+        stream.wake();
+    }
+
+    /// The connection has ended: no stream opens any more, and those that were still waiting for
+    /// something fail. Only the first reason counts.
+    pub(super) fn end(&mut self, ended: Ended) {
+        if self.ended.is_some() {
+            return;
+        }
+        let ended = match (&self.told, ended) {
+            (Some(told), Ended::Closed | Ended::Failed(_)) => Ended::Told(Arc::clone(told)),
+            (_, ended) => ended,
+        };
+        for stream in self.open.values_mut() {
+            let unsent = !stream.begun;
+            stream.fail(ended.error(), unsent);
+            stream.slot = None;
+        }
+        self.turns.clear();
+        self.beginning.clear();
+        self.cancelled.clear();
+        self.ended = Some(ended);
+    }
+}
+
+impl Stream {
+    /// Takes a frame of a successful answer.
+    fn take(&mut self, header: &Header, payload: Option<Bytes>) -> Result<(), Error> {
+        if self.status.is_some() == header.flags.has(Flags::START) {
+            return Err(Error::Protocol("its frames do not begin with START, once"));
+        }
+        if !(200..300).contains(&header.code) {
+            return Err(Error::Protocol("it is neither a success nor an error"));
+        }
+        if header.flags.has(Flags::COMP) {
+            return Err(Error::Protocol("it is compressed, which was not agreed on"));
+        }
+        let payload = payload
+            .filter(|payload| payload.len() <= self.request.allowed)
+            .ok_or(TOO_LONG)?;
+        self.request.allowed -= payload.len();
+        self.status = Some(header.code);
+        self.received.push(payload);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "streams_tests.rs"]
+mod tests;
