@@ -24,9 +24,9 @@ const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, \
 4 refused (authority or limit), 5 integrity.
 
-MICRO_TOKEN in the environment is presented as a bearer token.";
+MICRO_TOKEN in the environment is presented as the authority of every request.";
 
-/// A private node in one binary: verified content-addressed objects over HTTP.
+/// A private node in one binary: verified content-addressed objects over HTTP and OAP.
 #[derive(Parser)]
 #[command(name = "micronode", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 /// How to talk to a node, and how to print what it says.
 #[derive(Args)]
 struct NodeArgs {
-    /// The node to talk to
+    /// The node to talk to, as http://HOST:PORT or oap://HOST:PORT
     #[arg(
         long,
         global = true,

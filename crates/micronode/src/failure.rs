@@ -120,6 +120,7 @@ fn exit(error: &Error) -> Exit {
         },
         Error::Integrity(_) => Exit::Integrity,
         Error::InvalidUrl { .. }
+        | Error::TokenNotBase64
         | Error::InvalidContentType(_)
         | Error::RangeUnsatisfiable { .. } => Exit::Usage,
         _ => Exit::Failed,
@@ -136,9 +137,12 @@ fn hint(error: &Error) -> Option<String> {
             "nothing that failed verification was kept; putting the object again heals a node's copy"
         }
         Error::Transport(TransportError::Connect(_)) => {
-            "is the node running? Its URL comes from --url or MICRO_URL"
+            "is the node running, and is this its port for the protocol? The URL comes from --url or MICRO_URL"
         }
-        Error::InvalidUrl { .. } => "set --url or MICRO_URL, for example http://127.0.0.1:8080",
+        Error::InvalidUrl { .. } => {
+            "set --url or MICRO_URL, for example http://127.0.0.1:8080 or oap://127.0.0.1:8081"
+        }
+        Error::TokenNotBase64 => "set MICRO_TOKEN to a token as a node or an issuer printed it",
         _ => return None,
     };
     Some(hint.to_owned())
@@ -206,10 +210,9 @@ mod tests {
             Failure::from(Error::from(TransportError::Truncated)).exit,
             Exit::Failed
         );
-        assert_eq!(
-            Failure::from(Error::RangeUnsatisfiable { size: 1 }).exit,
-            Exit::Usage
-        );
+        for usage in [Error::RangeUnsatisfiable { size: 1 }, Error::TokenNotBase64] {
+            assert_eq!(Failure::from(usage).exit, Exit::Usage);
+        }
     }
 
     #[test]

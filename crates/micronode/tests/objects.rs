@@ -373,6 +373,58 @@ async fn refusals_and_failures_have_their_exit_codes_and_hints() {
     assert!(stderr(&output).contains("60 s"), "{}", stderr(&output));
 }
 
+/// The verbs know of no wire: what they print and leave over OAP is what they do over HTTP.
+#[tokio::test]
+async fn every_object_verb_does_the_same_over_oap() {
+    let node = fake::oap::Node::honest().await;
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = object(9 * 1024 * 1024 + 5);
+    let address = Address::of(&bytes).to_string();
+    fs::write(directory.path().join("file"), &bytes).unwrap();
+    let run = async |args: &[&str], input: &[u8]| {
+        let args = [&["--url", node.url.as_str()], args].concat();
+        run_in(directory.path(), "http://127.0.0.1:1", &args, input).await
+    };
+    let there = |output: &Output| {
+        assert_exit(output, 0);
+        json_lines(output)[0]["expires_at"].clone()
+    };
+
+    let put = run(&["put", "file", "--json"], b"").await;
+    assert_eq!(there(&put), Value::Null);
+    let put = run(&["put", "file", "--json", "--expires-in", "1h"], b"").await;
+    // It is there for ever already.
+    assert_eq!(there(&put), Value::Null);
+    let put = run(&["put", "-", "--json", "--expires-in", "1h"], b"brief").await;
+    assert_eq!(there(&put), "2100-01-01T00:00:00.123Z");
+    let put = run(&["put", "-"], &bytes[1..]).await;
+    assert_exit(&put, 0);
+    assert_eq!(stdout(&put), format!("{}\n", Address::of(&bytes[1..])));
+
+    assert_exit(&run(&["has", &address], b"").await, 0);
+    let part = run(&["get", &address, "--range", "70000-140000"], b"").await;
+    assert_exit(&part, 0);
+    assert!(part.stdout == bytes[70_000..=140_000]);
+    fs::write(directory.path().join("copy.part"), &bytes[..5_000_000]).unwrap();
+    let get = run(&["get", &address, "-o", "copy", "--resume"], b"").await;
+    assert_exit(&get, 0);
+    assert!(fs::read(directory.path().join("copy")).unwrap() == bytes);
+
+    let rm = run(&["rm", &address], b"").await;
+    assert_exit(&rm, 0);
+    assert_eq!(stdout(&rm), format!("{address}  deleted\n"));
+    for verb in ["get", "has", "rm"] {
+        assert_eq!(run(&[verb, &address], b"").await.status.code(), Some(3));
+    }
+
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("oap://{}", nobody.local_addr().unwrap());
+    let output = run_in(directory.path(), &url, &["has", &address], b"").await;
+    assert_exit(&output, 1);
+    assert!(stderr(&output).contains("--url"), "{}", stderr(&output));
+}
+
 #[tokio::test]
 async fn wrong_usage_is_exit_code_2_and_asks_no_node() {
     let node = Node::honest().await;
@@ -393,6 +445,8 @@ async fn wrong_usage_is_exit_code_2_and_asks_no_node() {
         &["has", "b3:"],
         &["rm", "x"],
         &["--url", "https://127.0.0.1", "has", &address],
+        &["--url", "oaps://127.0.0.1:1", "has", &address],
+        &["--url", "oap://127.0.0.1", "has", &address],
         &["--url", "nonsense", "has", &address],
         &["completions", "nosuchshell"],
         &["config", "check", "--rps", "many"],

@@ -1,6 +1,6 @@
 //! `micronode get`: read objects, to a file or to stdout.
 //!
-//! A file is written as the pieces come, from several connections, under another name that it
+//! A file is written as the pieces come, from several requests at once, under another name that it
 //! loses when it is complete. Anything that cannot be renamed to (stdout, a pipe, a device) gets
 //! the bytes in order. Either way only verified bytes are written.
 

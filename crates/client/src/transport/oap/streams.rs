@@ -99,7 +99,7 @@ impl Stream {
 
     /// What the stream failed with, the first time.
     fn failure(&mut self) -> Failed {
-        match mem::replace(&mut self.end, Some(End::Told)) {
+        match self.end.replace(End::Told) {
             Some(End::Failed(failed)) => failed,
             _ => Failed {
                 error: TransportError::Truncated.into(),
