@@ -3,7 +3,7 @@
 //! All calls share one connection, which is opened by the first of them and again by the next
 //! after it has ended. How it is opened is in `connect`, who may use it in `link`; `driver` moves
 //! its bytes, `streams` knows what each call has still to send and what has come for it, and a
-//! `call` is one of them as its caller sees it.
+//! `call` is one of them as its caller sees it. `read` and `upload` are the two that stream.
 
 mod call;
 mod capability;
@@ -11,32 +11,30 @@ mod connect;
 mod driver;
 mod ended;
 mod link;
+mod read;
 mod received;
+mod stream;
 mod streams;
+mod upload;
 
-use std::ops::Range;
+pub(crate) use read::Body;
+
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io, mem};
 
-use bytes::{Buf, Bytes};
-use futures_util::TryStreamExt;
+use bytes::Bytes;
 use micronode_protocol::Address;
 use micronode_protocol::limits::MEDIA_TYPE_BYTES;
-use micronode_protocol::operation::{
-    GetReply, GetRequest, HeadReply, Operation, PutReply, PutRequest, decode_presence,
-};
+use micronode_protocol::operation::{HeadReply, Operation, decode_presence};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::{NOT_A_RECEIPT, NOT_THE_RANGE, Pieces, Receipt, Upload};
 use crate::{ClientOptions, Error, ObjectInfo, TransportError, clock};
 use call::{Call, Failed};
 use link::Link;
-use streams::Request;
+use stream::Request;
 
-/// Most bytes of the fields in front of an object.
-const GET_FIELDS_BYTES: usize = 8 + 8 + 8 + 2 + MEDIA_TYPE_BYTES;
 /// Most bytes of what a node says about an object.
 const HEAD_BYTES: usize = 8 + 8 + 2 + MEDIA_TYPE_BYTES;
 
@@ -150,108 +148,6 @@ impl Oap {
             .map(drop)
     }
 
-    pub(super) async fn read(
-        &self,
-        address: &Address,
-        range: Range<u64>,
-        size: u64,
-    ) -> Result<Body, Error> {
-        let whole = range == (0..size);
-        let length = range.end - range.start;
-        let get = GetRequest {
-            address: *address,
-            offset: range.start,
-            length: if whole { 0 } else { length },
-        };
-        let mut fields = Vec::with_capacity(GetRequest::BYTES);
-        get.encode(&mut fields);
-        let time = self.0.options.timeouts.read;
-        let request = Request {
-            operation: Operation::ObjectGet,
-            fields,
-            body: Bytes::new(),
-            last: true,
-            allowed: GET_FIELDS_BYTES.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
-        };
-        let call = self.open(request, Until::Answered(time)).await?;
-        let status = call.answered().await.map_err(|failed| failed.error)?;
-
-        // The fields usually come whole and in front of the first bytes; they need not.
-        let mut start = Bytes::new();
-        let (given, used) = loop {
-            let parsed = GetReply::parse(&start).map_err(|_| NOT_THE_RANGE)?;
-            if let Some((reply, used)) = parsed {
-                break ((reply.size, reply.offset), used);
-            }
-            let more = call.next(time).await?.ok_or(TransportError::Truncated)?;
-            start = if start.is_empty() {
-                more
-            } else {
-                [start, more].concat().into()
-            };
-        };
-        start.advance(used);
-        if given != (size, range.start) || status != if whole { 200 } else { 206 } {
-            return Err(NOT_THE_RANGE);
-        }
-        Ok(Body { start, call, time })
-    }
-
-    pub(super) async fn put(&self, upload: &Upload, pieces: Pieces) -> Result<Receipt, Error> {
-        let time = self.0.options.timeouts.write;
-        let call = self.send(upload, pieces, time).await?;
-        let answer = call.collect(time).await?;
-        let fields: &[u8; PutReply::BYTES] = answer[..].try_into().map_err(|_| NOT_A_RECEIPT)?;
-        let stored = PutReply::decode(fields).map_err(|_| NOT_A_RECEIPT)?;
-        // That it is stored is certain; when it will be gone is worth a question, but no failure.
-        let expires_at = match upload.expires_in {
-            None => None,
-            Some(_) => {
-                let expires = self
-                    .head_with(&stored.address, |head| head.expires_ms)
-                    .await;
-                expires.ok().filter(|at| *at != 0).and_then(clock::rfc3339)
-            }
-        };
-        Ok(Receipt {
-            address: stored.address,
-            size: stored.size,
-            existed: stored.existed,
-            expires_at,
-        })
-    }
-
-    /// Sends an upload to its end. The call that comes back has an answer.
-    async fn send(&self, upload: &Upload, pieces: Pieces, time: Duration) -> Result<Call, Error> {
-        let fields = put_fields(upload)?;
-        // Nothing is taken before there is a connection.
-        self.link().await?;
-        let mut feed = Feed {
-            pieces,
-            left: upload.length,
-        };
-        let (body, mut last) = timeout(time, feed.next())
-            .await
-            .map_err(|_| TransportError::Stalled(time))??;
-        let request = Request {
-            operation: Operation::ObjectPut,
-            fields,
-            body,
-            last,
-            allowed: PutReply::BYTES,
-        };
-        let call = self.open(request, Until::Begun(time)).await?;
-        while !last {
-            call.within(time, call.room()).await??;
-            let piece;
-            (piece, last) = call.unless_answered(time, feed.next()).await??;
-            call.send(piece, last);
-        }
-        let answered = call.within(time, call.answered()).await?;
-        answered.map_err(|failed| failed.error)?;
-        Ok(call)
-    }
-
     /// Makes a call whose request is at hand and whose answer has at most `limit` bytes.
     async fn ask(
         &self,
@@ -327,64 +223,5 @@ impl Oap {
             let late = io::Error::new(io::ErrorKind::TimedOut, late);
             Err(TransportError::Connect(late.into()).into())
         })
-    }
-}
-
-/// The fields in front of an upload.
-fn put_fields(upload: &Upload) -> Result<Vec<u8>, Error> {
-    let media_type = upload.content_type.as_deref().unwrap_or_default();
-    if media_type.len() > MEDIA_TYPE_BYTES || http::HeaderValue::from_str(media_type).is_err() {
-        return Err(Error::InvalidContentType(
-            media_type.escape_debug().to_string(),
-        ));
-    }
-    let put = PutRequest {
-        expected: upload.expected,
-        // 0 stands for ever, and the shortest time for what is shorter.
-        ttl_ms: upload.expires_in.map_or(0, |time| {
-            u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
-        }),
-        media_type,
-    };
-    let mut fields = Vec::with_capacity(PutRequest::BYTES_MAX);
-    put.encode(&mut fields);
-    Ok(fields)
-}
-
-/// The pieces of an upload, each with whether it is the last one.
-struct Feed {
-    pieces: Pieces,
-    /// Bytes still to come, where that is known.
-    left: Option<u64>,
-}
-
-impl Feed {
-    async fn next(&mut self) -> Result<(Bytes, bool), Error> {
-        let piece = self.pieces.try_next().await.map_err(Error::Source)?;
-        let Some(piece) = piece else {
-            return Ok((Bytes::new(), true));
-        };
-        let left = self
-            .left
-            .map(|left| left.saturating_sub(piece.len() as u64));
-        self.left = left;
-        Ok((piece, left == Some(0)))
-    }
-}
-
-/// The bytes of an object as they arrive. Dropping it before its end cancels the rest.
-pub(crate) struct Body {
-    /// What came with the fields.
-    start: Bytes,
-    call: Call,
-    time: Duration,
-}
-
-impl Body {
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        if !self.start.is_empty() {
-            return Ok(Some(mem::take(&mut self.start)));
-        }
-        self.call.next(self.time).await
     }
 }

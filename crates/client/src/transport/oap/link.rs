@@ -11,7 +11,8 @@ use super::call::Call;
 use super::connect::Opened;
 use super::driver;
 use super::ended::Ended;
-use super::streams::{Request, Streams};
+use super::stream::Request;
+use super::streams::Streams;
 
 /// What the users of a connection share with its task.
 pub(super) struct Shared {

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use micronode_protocol::codec::{Decoded, Encoder, Frame};
@@ -17,104 +17,11 @@ use micronode_protocol::limits::{OAP_CHUNK_BYTES, OAP_WRITE_AHEAD_BYTES};
 use micronode_protocol::operation::{CONTROL, HELLO, Operation};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::{TOO_EARLY, TOO_LONG};
+use super::super::TOO_EARLY;
 use super::call::Failed;
 use super::ended::Ended;
-use super::received::Received;
-use crate::{Error, TransportError, error};
-
-/// What opens a stream.
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) operation: Operation,
-    /// In front of the body, in the first frame.
-    pub(super) fields: Vec<u8>,
-    /// The body, or the beginning of it.
-    pub(super) body: Bytes,
-    /// Nothing follows `body`.
-    pub(super) last: bool,
-    /// Bytes that a successful answer may have, fields included.
-    pub(super) allowed: usize,
-}
-
-/// How much of a request has been queued to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
-    Nothing,
-    Start,
-    End,
-}
-
-#[derive(Debug)]
-enum End {
-    /// The answer is complete.
-    Complete,
-    Failed(Failed),
-    /// It failed, and the caller knows.
-    Told,
-}
-
-#[derive(Debug)]
-struct Stream {
-    request: Request,
-    sent: Sent,
-    /// Some of the first frame has left this host.
-    begun: bool,
-    /// Status of a successful answer, once it has begun.
-    status: Option<u16>,
-    received: Received,
-    end: Option<End>,
-    /// The node has sent its last frame.
-    answered: bool,
-    /// Who waits, and whether what is sent matters to them too.
-    waiting: Option<(Waker, bool)>,
-    /// Held until both sides have sent their last frame.
-    slot: Option<OwnedSemaphorePermit>,
-}
-
-impl Stream {
-    fn wait<T>(&mut self, context: &Context<'_>, for_sending: bool) -> Poll<T> {
-        self.waiting = Some((context.waker().clone(), for_sending));
-        Poll::Pending
-    }
-
-    fn wake(&mut self) {
-        if let Some((waker, _)) = self.waiting.take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_sender(&mut self) {
-        if let Some((_, true)) = self.waiting {
-            self.wake();
-        }
-    }
-
-    fn fail(&mut self, error: Error, unsent: bool) {
-        if self.end.is_none() {
-            self.end = Some(End::Failed(Failed { error, unsent }));
-            self.wake();
-        }
-    }
-
-    /// What the stream failed with, the first time.
-    fn failure(&mut self) -> Failed {
-        match self.end.replace(End::Told) {
-            Some(End::Failed(failed)) => failed,
-            _ => Failed {
-                error: TransportError::Truncated.into(),
-                unsent: false,
-            },
-        }
-    }
-
-    /// Frees the slot of a stream that both sides have ended.
-    fn settle(&mut self) {
-        if self.answered && self.sent == Sent::End {
-            self.slot = None;
-        }
-    }
-}
+use super::stream::{End, Request, Sent, Stream};
+use crate::{Error, error};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -150,17 +57,7 @@ impl Streams {
             return Err(ended.clone());
         }
         self.last_id += 1;
-        let stream = Stream {
-            request,
-            sent: Sent::Nothing,
-            begun: false,
-            status: None,
-            received: Received::default(),
-            end: None,
-            answered: false,
-            waiting: None,
-            slot: Some(slot),
-        };
+        let stream = Stream::new(request, slot);
         self.open.insert(self.last_id, stream);
         self.turns.push_back(self.last_id);
         Ok(self.last_id)
@@ -422,28 +319,6 @@ impl Streams {
         self.beginning.clear();
         self.cancelled.clear();
         self.ended = Some(ended);
-    }
-}
-
-impl Stream {
-    /// Takes a frame of a successful answer.
-    fn take(&mut self, header: &Header, payload: Option<Bytes>) -> Result<(), Error> {
-        if self.status.is_some() == header.flags.has(Flags::START) {
-            return Err(Error::Protocol("its frames do not begin with START, once"));
-        }
-        if !(200..300).contains(&header.code) {
-            return Err(Error::Protocol("it is neither a success nor an error"));
-        }
-        if header.flags.has(Flags::COMP) {
-            return Err(Error::Protocol("it is compressed, which was not agreed on"));
-        }
-        let payload = payload
-            .filter(|payload| payload.len() <= self.request.allowed)
-            .ok_or(TOO_LONG)?;
-        self.request.allowed -= payload.len();
-        self.status = Some(header.code);
-        self.received.push(payload);
-        Ok(())
     }
 }
 

@@ -1,0 +1,140 @@
+//! One stream: how far its request has gone, and what has come in answer.
+
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use micronode_protocol::frame::{Flags, Header};
+use micronode_protocol::operation::Operation;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::TOO_LONG;
+use super::call::Failed;
+use super::received::Received;
+use crate::{Error, TransportError};
+
+/// What opens a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) operation: Operation,
+    /// In front of the body, in the first frame.
+    pub(super) fields: Vec<u8>,
+    /// The body, or the beginning of it.
+    pub(super) body: Bytes,
+    /// Nothing follows `body`.
+    pub(super) last: bool,
+    /// Bytes that a successful answer may have, fields included.
+    pub(super) allowed: usize,
+}
+
+/// How much of a request has been queued to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    Nothing,
+    Start,
+    End,
+}
+
+#[derive(Debug)]
+pub(super) enum End {
+    /// The answer is complete.
+    Complete,
+    Failed(Failed),
+    /// It failed, and the caller knows.
+    Told,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) request: Request,
+    pub(super) sent: Sent,
+    /// Some of the first frame has left this host.
+    pub(super) begun: bool,
+    /// Status of a successful answer, once it has begun.
+    pub(super) status: Option<u16>,
+    pub(super) received: Received,
+    pub(super) end: Option<End>,
+    /// The node has sent its last frame.
+    pub(super) answered: bool,
+    /// Who waits, and whether what is sent matters to them too.
+    waiting: Option<(Waker, bool)>,
+    /// Held until both sides have sent their last frame.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Stream {
+    pub(super) fn new(request: Request, slot: OwnedSemaphorePermit) -> Self {
+        Stream {
+            request,
+            sent: Sent::Nothing,
+            begun: false,
+            status: None,
+            received: Received::default(),
+            end: None,
+            answered: false,
+            waiting: None,
+            slot: Some(slot),
+        }
+    }
+
+    pub(super) fn wait<T>(&mut self, context: &Context<'_>, for_sending: bool) -> Poll<T> {
+        self.waiting = Some((context.waker().clone(), for_sending));
+        Poll::Pending
+    }
+
+    pub(super) fn wake(&mut self) {
+        if let Some((waker, _)) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wake_sender(&mut self) {
+        if let Some((_, true)) = self.waiting {
+            self.wake();
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: Error, unsent: bool) {
+        if self.end.is_none() {
+            self.end = Some(End::Failed(Failed { error, unsent }));
+            self.wake();
+        }
+    }
+
+    /// What the stream failed with, the first time.
+    pub(super) fn failure(&mut self) -> Failed {
+        match self.end.replace(End::Told) {
+            Some(End::Failed(failed)) => failed,
+            _ => Failed {
+                error: TransportError::Truncated.into(),
+                unsent: false,
+            },
+        }
+    }
+
+    /// Frees the slot of a stream that both sides have ended.
+    pub(super) fn settle(&mut self) {
+        if self.answered && self.sent == Sent::End {
+            self.slot = None;
+        }
+    }
+
+    /// Takes a frame of a successful answer.
+    pub(super) fn take(&mut self, header: &Header, payload: Option<Bytes>) -> Result<(), Error> {
+        if self.status.is_some() == header.flags.has(Flags::START) {
+            return Err(Error::Protocol("its frames do not begin with START, once"));
+        }
+        if !(200..300).contains(&header.code) {
+            return Err(Error::Protocol("it is neither a success nor an error"));
+        }
+        if header.flags.has(Flags::COMP) {
+            return Err(Error::Protocol("it is compressed, which was not agreed on"));
+        }
+        let payload = payload
+            .filter(|payload| payload.len() <= self.request.allowed)
+            .ok_or(TOO_LONG)?;
+        self.request.allowed -= payload.len();
+        self.status = Some(header.code);
+        self.received.push(payload);
+        Ok(())
+    }
+}
