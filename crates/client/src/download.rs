@@ -1,4 +1,4 @@
-//! Downloads: spans fetched over several connections, given out in order or as they come.
+//! Downloads: several spans fetched at once, given out in order or as they come.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// Reads a part of an object whose manifest is at hand, in order. Holds at most as many spans
-    /// as the client may have connections.
+    /// as [`ClientOptions::connections`](crate::ClientOptions::connections) says.
     ///
     /// # Panics
     ///
@@ -118,7 +118,9 @@ impl Client {
     }
 
     /// Reads parts of an object whose manifest is at hand, each piece as soon as it is verified
-    /// and so in no order. Holds a few pieces per connection. Nothing after an error is worth having.
+    /// and so in no order. Holds a few pieces for each span under way over HTTP; over OAP, where a
+    /// slow reader must not hold up the calls beside it, up to the whole span. Nothing after an
+    /// error is worth having.
     ///
     /// # Panics
     ///

@@ -34,6 +34,7 @@ pub(super) enum Sent {
     End,
 }
 
+/// What became of an answer.
 #[derive(Debug)]
 pub(super) enum End {
     /// The answer is complete.
@@ -43,6 +44,7 @@ pub(super) enum End {
     Told,
 }
 
+/// An open stream.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) request: Request,
@@ -76,6 +78,7 @@ impl Stream {
         }
     }
 
+    /// Remembers who waits: for the answer, and where said so for the request to go on.
     pub(super) fn wait<T>(&mut self, context: &Context<'_>, for_sending: bool) -> Poll<T> {
         self.waiting = Some((context.waker().clone(), for_sending));
         Poll::Pending
@@ -93,6 +96,7 @@ impl Stream {
         }
     }
 
+    /// Ends the stream without success, unless it has ended already.
     pub(super) fn fail(&mut self, error: Error, unsent: bool) {
         if self.end.is_none() {
             self.end = Some(End::Failed(Failed { error, unsent }));
