@@ -70,7 +70,7 @@ pub(crate) struct Transport {
 
 #[derive(Clone, Debug)]
 enum Wire {
-    Http(http::Http),
+    Http(Arc<http::Http>),
     Oap(oap::Oap),
 }
 
@@ -90,7 +90,10 @@ impl Transport {
         let origin = Origin::parse(url)?;
         let options = Arc::new(options);
         let wire = match origin.scheme {
-            Scheme::Http => Wire::Http(http::Http::new(&origin.authority, Arc::clone(&options))),
+            Scheme::Http => Wire::Http(Arc::new(http::Http::new(
+                &origin.authority,
+                Arc::clone(&options),
+            ))),
             Scheme::Oap => Wire::Oap(oap::Oap::new(origin.authority, Arc::clone(&options))?),
         };
         Ok(Transport { wire, options })

@@ -36,7 +36,7 @@ const HAS_ANSWER_BYTES: usize = 16 * HAS_ADDRESSES + 1024;
 type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Connections to one node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Http {
     http: legacy::Client<HttpConnector, RequestBody>,
     /// `http://host:port`, without a path.
