@@ -23,6 +23,22 @@ fn stalled_readers(node: &Node, path: &str, count: usize) -> Vec<Connection> {
         .collect()
 }
 
+/// As many of them, each hundred only when the node has seen the one before: a worker that does not
+/// get to run has room for so many connections that it has not picked up, and no more.
+fn crowd(node: &Node, path: &str, count: usize) -> Vec<Connection> {
+    let refused = "rejected_total{reason=\"overloaded\"}";
+    let seen = || node.metric(GETS).unwrap() + node.metric(refused).unwrap();
+    let before = seen();
+    let mut readers = Vec::new();
+    while readers.len() < count {
+        let more = (count - readers.len()).min(100);
+        readers.extend(stalled_readers(node, path, more));
+        let so_far = before + readers.len() as f64;
+        wait_until("the crowd being seen", || seen() >= so_far);
+    }
+    readers
+}
+
 /// The answer, of which the body is read only when it says what went wrong.
 fn answer(reader: &mut Connection) -> Response {
     let mut answer = reader.response_head().unwrap();
@@ -38,7 +54,7 @@ fn exactly_the_cap_is_served(flags: &[&str], cap: usize, clients: usize) {
     let node = Node::with(flags);
     let path = node.store(&object(16 * MIB));
     wait_until("the upload's permit", || node.metric(GETS) == Some(0.0));
-    let mut readers = stalled_readers(&node, &path, clients);
+    let mut readers = crowd(&node, &path, clients);
     let mut served = 0;
     for answer in readers.iter_mut().map(answer) {
         match answer.status {
@@ -52,7 +68,7 @@ fn exactly_the_cap_is_served(flags: &[&str], cap: usize, clients: usize) {
 
     drop(readers);
     wait_until("permits coming back", || node.metric(GETS) == Some(0.0));
-    let mut again = stalled_readers(&node, &path, cap);
+    let mut again = crowd(&node, &path, cap);
     assert!(
         again.iter_mut().map(answer).all(|it| it.status == 200),
         "all permits came back"
