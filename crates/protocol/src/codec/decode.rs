@@ -182,7 +182,9 @@ impl Decoder {
     /// Throws the long frame away as it comes.
     pub fn skip(&mut self) {
         if let State::Long(header, Long::Undecided) = self.state {
-            self.state = State::Skipping(header, header.len as usize);
+            let left = header.len as usize - self.buffer.len();
+            self.buffer.clear();
+            self.state = State::Skipping(header, left);
         }
     }
 
@@ -384,6 +386,27 @@ mod tests {
         assert_eq!(decoder.next(), Err(fault));
         assert_eq!(decoder.next(), Err(fault));
         assert_eq!(decoder.spare().remaining_mut(), 0);
+    }
+
+    /// A long frame that had filled the buffer left no room when it was skipped, until frames were
+    /// asked for again. A reader that only asks when something has come waited for ever.
+    #[test]
+    fn there_is_room_behind_a_skipped_frame() {
+        let whole = Flags::REQ.with(Flags::WHOLE);
+        let stream = bytes_of(whole, 0, 2 * OAP_READ_BYTES, 1);
+        let mut decoder = Decoder::new(OAP_FRAME_BYTES);
+        let mut at = read(&mut decoder, &stream);
+        assert_eq!((at, decoder.next()), (OAP_READ_BYTES, Ok(None)));
+        decoder.skip();
+        while at < stream.len() {
+            let count = read(&mut decoder, &stream[at..]);
+            assert!(count > 0, "no room");
+            at += count;
+            if at < stream.len() {
+                assert_eq!(decoder.next(), Ok(None));
+            }
+        }
+        assert!(matches!(decoder.next(), Ok(Some(Decoded::Skipped(_)))));
     }
 
     /// A reader that read twice before it asked for frames, as one does that has been told to close
