@@ -22,12 +22,7 @@ impl Connection {
     /// A connection that can hold a few KiB of what it is sent, so that a peer whose answer is
     /// not read soon has to wait.
     pub fn with_small_window(address: SocketAddr) -> Self {
-        use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
-        let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
-        sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
-        connect(&socket, &address).unwrap();
-        Self::of(TcpStream::from(socket), address)
+        Self::of(narrow(address), address)
     }
 
     /// Over a socket that the test has made.
@@ -146,6 +141,16 @@ impl Connection {
             }
         }
     }
+}
+
+/// A socket whose receive window is the least that there is.
+pub(super) fn narrow(address: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
+    connect(&socket, &address).unwrap();
+    TcpStream::from(socket)
 }
 
 fn has(fields: &[(&str, &str)], name: &str) -> bool {

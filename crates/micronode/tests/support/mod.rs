@@ -1,4 +1,5 @@
-//! A real node as a child process, and an HTTP/1.1 client that shows the bytes as they are.
+//! A real node as a child process, and clients of HTTP/1.1 and OAP/1 that show the bytes as they
+//! are.
 //!
 //! The tests speak to the node as a stranger would: over loopback, with nothing of its code in
 //! between that could hide a fault of the wire format.
@@ -16,11 +17,13 @@
 
 mod connection;
 mod node;
+pub mod oap;
 mod response;
 
 pub use connection::{Connection, chunked};
 pub use node::Node;
-pub use response::{Response, assert_problem};
+pub use oap::Oap;
+pub use response::{Response, assert_document, assert_problem};
 
 use std::time::{Duration, Instant};
 

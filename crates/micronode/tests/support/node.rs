@@ -1,6 +1,6 @@
 //! Starting a node, asking it about itself, and ending it.
 
-use super::{Connection, Response, address, wait_until};
+use super::{Connection, Oap, Response, address, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -28,6 +28,16 @@ impl Node {
     /// A node with `flags` beyond those that put it on free loopback ports.
     pub fn with(flags: &[&str]) -> Self {
         Self::spawn(Self::command(flags))
+    }
+
+    /// A node without a request rate, with `limits` of its configuration and `flags`.
+    pub fn with_limits(limits: &[(&str, &str)], flags: &[&str]) -> Self {
+        let mut command = Self::command(&[&["--rps", "0"], flags].concat());
+        for (limit, value) in limits {
+            let name = limit.to_ascii_uppercase().replace('.', "__");
+            command.env(format!("MICRO_LIMITS__{name}"), value);
+        }
+        Self::spawn(command)
     }
 
     /// The command of [`with`](Self::with), for a test that adds environment or redirects output.
@@ -81,6 +91,16 @@ impl Node {
         Connection::open(self.http)
     }
 
+    /// Where the data plane speaks OAP: on any port, since the data listener is.
+    pub fn oap(&self) -> SocketAddr {
+        self.start["oap"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// An OAP connection to the data plane that has said HELLO.
+    pub fn greet(&self) -> Oap {
+        Oap::greet(self.oap())
+    }
+
     /// One request to the data plane on a connection of its own.
     pub fn request(
         &self,
@@ -126,13 +146,25 @@ impl Node {
         Some(value.parse().unwrap())
     }
 
+    /// How often something was refused or failed for `reason`: over all protocols, and over OAP.
+    #[track_caller]
+    pub fn rejected(&self, reason: &str) -> (f64, f64) {
+        let counter = |name| self.metric(&format!("{name}{{reason=\"{reason}\"}}"));
+        let (all, oap) = (counter("rejected_total"), counter("oap_rejects_total"));
+        (all.unwrap(), oap.unwrap())
+    }
+
+    /// Memory filled for `kind`, in bytes.
+    #[track_caller]
+    pub fn memory_of(&self, kind: &str) -> u64 {
+        let sample = format!("memory_used_bytes{{kind=\"{kind}\"}}");
+        self.metric(&sample).expect("every kind is exposed") as u64
+    }
+
     /// Memory filled on behalf of peers, of all kinds together, in bytes.
     pub fn memory_used(&self) -> u64 {
         ["objects", "uploads", "buffers", "decoders"]
-            .map(|kind| {
-                let sample = format!("memory_used_bytes{{kind=\"{kind}\"}}");
-                self.metric(&sample).expect("every kind is exposed") as u64
-            })
+            .map(|kind| self.memory_of(kind))
             .iter()
             .sum()
     }

@@ -74,13 +74,23 @@ pub fn assert_problem(
     body: &[u8],
     code: &str,
 ) {
-    let expected = ErrorCode::from_code(code).unwrap();
-    let text = String::from_utf8_lossy(body);
-    assert_eq!(status, expected.status(), "{text}");
     assert_eq!(
         field("content-type").as_deref(),
         Some("application/problem+json")
     );
+    let problem = assert_document(status, body, code);
+    assert_eq!(field("x-corr-id").as_deref(), problem["corr_id"].as_str());
+    let retry_after = field("retry-after").map(|seconds| seconds.parse::<u64>().unwrap());
+    assert_eq!(retry_after.is_some(), matches!(status, 429 | 503));
+    assert_ne!(retry_after, Some(0));
+}
+
+/// Checks a problem document, complete in every member, and returns it.
+#[track_caller]
+pub fn assert_document(status: u16, body: &[u8], code: &str) -> Value {
+    let expected = ErrorCode::from_code(code).unwrap();
+    let text = String::from_utf8_lossy(body);
+    assert_eq!(status, expected.status(), "{text}");
     let problem: Value = serde_json::from_slice(body).expect("a JSON document");
     assert_eq!(problem["code"], code);
     assert_eq!(problem["status"], expected.status());
@@ -89,9 +99,6 @@ pub fn assert_problem(
         let text = problem[member].as_str().unwrap_or_default();
         assert!(!text.is_empty(), "{member} is missing: {problem}");
     }
-    assert_eq!(field("x-corr-id").as_deref(), problem["corr_id"].as_str());
     assert_eq!(problem.as_object().unwrap().len(), 7, "{problem}");
-    let retry_after = field("retry-after").map(|seconds| seconds.parse::<u64>().unwrap());
-    assert_eq!(retry_after.is_some(), matches!(status, 429 | 503));
-    assert_ne!(retry_after, Some(0));
+    problem
 }
