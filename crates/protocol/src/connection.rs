@@ -534,7 +534,10 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Opening => Some(self.active + self.limits.hello),
-            Phase::Open if self.is_at_rest() => Some(self.active + self.limits.idle),
+            // A frame that is on its way is held to its pace instead, which may take longer.
+            Phase::Open if self.is_at_rest() && !self.is_frame_open() => {
+                Some(self.active + self.limits.idle)
+            }
             Phase::Greeting { .. } | Phase::Open | Phase::Closing => None,
         }
     }

@@ -453,6 +453,18 @@ fn time_runs_out_before_hello_and_without_streams() {
     );
 }
 
+/// A frame that came within every bound of pace, but not within the idle time, was never answered.
+#[test]
+fn a_connection_is_not_idle_while_a_frame_is_on_its_way() {
+    let mut connection = open();
+    let bytes = frame(WHOLE, 1, b"slowly");
+    give(&mut connection, &bytes[..1]);
+    assert_eq!(connection.poll_timeout(), None);
+    give(&mut connection, &bytes[1..40]);
+    assert_eq!(connection.poll_timeout(), None);
+    assert_eq!(give(&mut connection, &bytes[40..]).len(), 1);
+}
+
 /// A peer that was refused in the middle of its request and never sent the rest had a stream open,
 /// and so its connection was never idle.
 #[test]
