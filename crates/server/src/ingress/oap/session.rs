@@ -197,6 +197,10 @@ impl<I: Transport> Session<I> {
             // The answers are looked at in every poll.
             let _ = self.slot.poll_evicted(cx);
             if !self.drain.is_draining() {
+                if !self.connection.is_frame_open() {
+                    // The frame that it paid for has come to nothing.
+                    self.long_frame = None;
+                }
                 let _ = drain.poll(cx);
             }
         }
