@@ -577,9 +577,11 @@ impl Connection {
         self.decoder.is_frame_open()
     }
 
-    /// The stream of the frame that is open, once its header has come.
-    pub fn open_frame(&self) -> Option<u64> {
-        self.decoder.open_frame().map(|header| header.corr_id)
+    /// The stream of the frame that is open, once its header has come, and how many of the frame's
+    /// bytes have.
+    pub fn open_frame(&self) -> Option<(u64, usize)> {
+        let (header, came) = self.decoder.open_frame()?;
+        Some((header.corr_id, came))
     }
 
     /// Whether no answer is owed and nothing is left to write. What a peer still owes of a request

@@ -234,12 +234,13 @@ impl Decoder {
         self.buffer = buffer;
     }
 
-    /// The header of the frame that is being read.
-    pub fn open_frame(&self) -> Option<&Header> {
+    /// The header of the frame that is being read, and how many of the frame's bytes have come.
+    pub fn open_frame(&self) -> Option<(&Header, usize)> {
         match &self.state {
-            State::Frame(header) | State::Long(header, _) | State::Skipping(header, _) => {
-                Some(header)
+            State::Frame(header) | State::Long(header, _) => {
+                Some((header, self.buffer.len().min(header.len as usize)))
             }
+            State::Skipping(header, left) => Some((header, header.len as usize - left)),
             State::Header | State::Failed(_) => None,
         }
     }

@@ -19,6 +19,7 @@ mod pace;
 mod question;
 mod requests;
 mod session;
+mod stream;
 
 use crate::call::CallError;
 use crate::ingress::http::problem;

@@ -65,6 +65,11 @@ impl Inbox {
             reader.wake();
         }
     }
+
+    /// Whether the last frame has come.
+    pub(super) fn is_ended(&self) -> bool {
+        self.0.lock().ended
+    }
 }
 
 impl Body for InboxBody {

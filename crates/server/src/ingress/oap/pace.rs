@@ -20,6 +20,10 @@ impl Moved {
         }
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }

@@ -3,7 +3,8 @@
 use super::answer::render;
 use super::inbox::{Chunks, InboxBody, inbox};
 use super::question::{self, Asked};
-use super::session::{Session, Stream, StreamState};
+use super::session::Session;
+use super::stream::{Stream, StreamState};
 use super::{memory, pace::Moved};
 use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Reply};
@@ -17,10 +18,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{Abortable, BoxFuture, abortable};
 use http_body_util::{BodyExt, Full};
-use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit, Transport};
+use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit, Progress, Transport};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::connection::{Event, Part};
-use micronode_protocol::limits::OAP_INLINE_BYTES;
+use micronode_protocol::limits::{DURATION_MAX, OAP_INLINE_BYTES};
 use micronode_protocol::operation::{CONTROL, Operation, PutRequest, Welcome};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -122,9 +123,10 @@ impl<I: Transport> Session<I> {
         let work = work(node, corr_id, operation, permit, body, is_one_frame, now);
         let (work, abort) = abortable(work.boxed());
         self.work.push(work);
+        let pace = (operation == Operation::ObjectPut).then(Progress::default);
         let stream = Stream {
             moved: Moved::new(now),
-            state: StreamState::Asking { inbox, abort },
+            state: StreamState::Asking { inbox, abort, pace },
             in_progress,
         };
         self.streams.insert(corr_id, stream);
@@ -340,20 +342,14 @@ async fn carry_out(
 
 /// An upload streams; everything else is small enough to be taken as one.
 fn policy(node: &Node, operation: Operation) -> BodyPolicy {
-    match (operation, node.limits.streamed) {
+    if operation != Operation::ObjectPut {
+        return node.limits.one_shot;
+    }
+    BodyPolicy::Streamed {
         // The store has the last word on the object's size; the fields come on top of it.
-        (
-            Operation::ObjectPut,
-            BodyPolicy::Streamed {
-                cap,
-                interval,
-                min_rate,
-            },
-        ) => BodyPolicy::Streamed {
-            cap: cap.saturating_add(PutRequest::BYTES_MAX as u64),
-            interval,
-            min_rate,
-        },
-        _ => node.limits.one_shot,
+        cap: (node.limits.streamed.cap()).saturating_add(PutRequest::BYTES_MAX as u64),
+        // Only whole frames are seen here. The session sees their bytes, and has the pace.
+        interval: DURATION_MAX,
+        min_rate: 0,
     }
 }

@@ -4,17 +4,16 @@
 //! unread, whose requests wait for the work that takes them, or whose next frame cannot be paid
 //! for; and what is not taken is not read.
 
-use super::answer::AnswerBody;
-use super::inbox::{Backlog, Inbox};
+use super::inbox::Backlog;
 use super::memory;
-use super::pace::{Late, Moved, Paces, Slowness, Timer};
+use super::pace::{Late, Paces, Slowness, Timer};
 use super::requests::Work;
+use super::stream::Stream;
 use crate::call::CallError;
 use crate::clock;
 use crate::guard::admission::InProgress;
 use crate::node::Node;
 use bytes::BufMut;
-use futures_util::future::AbortHandle;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{DrainSignal, Occupancy, Slot, Transport};
@@ -41,20 +40,6 @@ const SLICES: usize = 64;
 
 /// A connection at rest keeps its buffers for this long: the next request is likely to be near.
 const REST: Duration = Duration::from_secs(1);
-
-/// A stream that was not answered at once.
-pub(super) struct Stream {
-    pub(super) state: StreamState,
-    pub(super) moved: Moved,
-    pub(super) in_progress: InProgress,
-}
-
-pub(super) enum StreamState {
-    /// Its request is at work, and may not have come whole.
-    Asking { inbox: Inbox, abort: AbortHandle },
-    /// The rest of its answer.
-    Answering { code: u16, body: AnswerBody },
-}
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,10 +182,6 @@ impl<I: Transport> Session<I> {
             // The answers are looked at in every poll.
             let _ = self.slot.poll_evicted(cx);
             if !self.drain.is_draining() {
-                if !self.connection.is_frame_open() {
-                    // The frame that it paid for has come to nothing.
-                    self.long_frame = None;
-                }
                 let _ = drain.poll(cx);
             }
         }
@@ -213,6 +194,10 @@ impl<I: Transport> Session<I> {
     fn take_events(&mut self, now: Instant) -> bool {
         while self.may_take() {
             let Some(event) = self.connection.poll_event(now.into_std()) else {
+                if !self.connection.is_frame_open() {
+                    // The frame that it paid for has come to nothing.
+                    self.long_frame = None;
+                }
                 self.consider_long_frame();
                 return false;
             };
@@ -386,9 +371,12 @@ impl<I: Transport> Session<I> {
             self.observe_paces(now);
             let moved = self.streams.values_mut().map(|stream| &mut stream.moved);
             self.slowness.observe(now, moved, cx.waker());
+            let demand = self.node.limits.demand;
+            let uploads = self.streams.values().filter_map(|it| it.deadline(demand));
             let deadlines = [
                 self.connection.poll_timeout().map(Instant::from_std),
                 self.paces.deadline(),
+                uploads.min(),
                 self.slowness.next_sample(),
                 self.rest_at,
             ];
@@ -424,7 +412,10 @@ impl<I: Transport> Session<I> {
                     return Some(Ending::Unread);
                 }
                 Some(Late::Frame) => {
-                    let corr_id = self.connection.open_frame().unwrap_or(0);
+                    let corr_id = self
+                        .connection
+                        .open_frame()
+                        .map_or(0, |(corr_id, _)| corr_id);
                     let detail = "a frame came too slowly";
                     let error = CallError::new(ErrorCode::BodyTimeout, detail);
                     self.refuse(corr_id, CONTROL, &error);
@@ -434,16 +425,28 @@ impl<I: Transport> Session<I> {
                 }
                 None => {}
             }
+            let is_late = |it: &Stream| it.deadline(demand).is_some_and(|at| at <= now);
+            let late = self.streams.iter().find(|(_, stream)| is_late(stream));
+            if let Some((corr_id, _)) = late {
+                let error = CallError::new(ErrorCode::BodyTimeout, "the request came too slowly");
+                self.refuse(*corr_id, CONTROL, &error);
+                cx.waker().wake_by_ref();
+                return None;
+            }
         }
     }
 
     fn observe_paces(&mut self, now: Instant) {
-        let waits = self.connection.is_open()
-            && self.connection.is_frame_open()
-            && self.connection.long_frame().is_none()
-            && self.may_take();
+        let is_read =
+            self.connection.is_open() && self.connection.long_frame().is_none() && self.may_take();
+        let waits = is_read && self.connection.is_frame_open();
         let frames = self.connection.frames().0.iter().sum();
         self.paces.frame(now, waits, self.received, frames);
+        let open_frame = self.connection.open_frame();
+        for (corr_id, stream) in &mut self.streams {
+            let its = open_frame.filter(|(open, _)| open == corr_id);
+            stream.observe(now, is_read, its.map_or(0, |(_, arriving)| arriving));
+        }
         let queued = self.connection.queued() > 0;
         let unacknowledged = if queued { self.io.unacknowledged() } else { 0 };
         let delivered = self.connection.written().saturating_sub(unacknowledged);
