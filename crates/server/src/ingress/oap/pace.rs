@@ -14,9 +14,14 @@ pub(super) struct Moved {
 
 impl Moved {
     pub(super) fn new(now: Instant) -> Self {
+        Self::from(now, 0)
+    }
+
+    /// Counts on from `bytes`.
+    pub(super) fn from(now: Instant, bytes: u64) -> Self {
         Self {
-            bytes: 0,
-            pace: Pace::new(now, 0),
+            bytes,
+            pace: Pace::new(now, bytes),
         }
     }
 
@@ -26,6 +31,10 @@ impl Moved {
 
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
+    }
+
+    pub(super) fn set(&mut self, bytes: u64) {
+        self.bytes = bytes;
     }
 
     /// Bytes per second, if the stream is old enough to give way.
@@ -62,10 +71,11 @@ impl Slowness {
     pub(super) fn observe<'a>(
         &mut self,
         now: Instant,
-        streams: impl ExactSizeIterator<Item = &'a mut Moved>,
+        streams: impl Iterator<Item = &'a mut Moved>,
         waker: &Waker,
     ) {
-        if streams.len() == 0 {
+        let mut streams = streams.peekable();
+        if streams.peek().is_none() {
             self.entry = None;
             self.next_sample = None;
             return;

@@ -6,7 +6,7 @@
 
 use super::inbox::Backlog;
 use super::memory;
-use super::pace::{Late, Paces, Slowness, Timer};
+use super::pace::{Late, Moved, Paces, Slowness, Timer};
 use super::requests::Work;
 use super::stream::Stream;
 use crate::call::CallError;
@@ -67,6 +67,8 @@ pub(super) struct Session<I> {
     pub(super) work: FuturesUnordered<Work>,
     /// Requests whose answers are queued, and where they end on the scale of bytes written.
     unwritten: VecDeque<(u64, InProgress)>,
+    /// How fast those go, while there are any with permits.
+    leaving: Option<Moved>,
     /// Fields of an answer, before they are queued.
     pub(super) fields: Vec<u8>,
 
@@ -121,6 +123,7 @@ impl<I: Transport> Session<I> {
             streams: HashMap::new(),
             work: FuturesUnordered::new(),
             unwritten: VecDeque::new(),
+            leaving: None,
             fields: Vec::new(),
             owed: 0,
             unread: None,
@@ -370,6 +373,7 @@ impl<I: Transport> Session<I> {
         loop {
             self.observe_paces(now);
             let moved = self.streams.values_mut().map(|stream| &mut stream.moved);
+            let moved = moved.chain(&mut self.leaving);
             self.slowness.observe(now, moved, cx.waker());
             let demand = self.node.limits.demand;
             let uploads = self.streams.values().filter_map(|it| it.deadline(demand));
@@ -447,9 +451,19 @@ impl<I: Transport> Session<I> {
             let its = open_frame.filter(|(open, _)| open == corr_id);
             stream.observe(now, is_read, its.map_or(0, |(_, arriving)| arriving));
         }
+        let written = self.connection.written();
+        let newest = self.unwritten.back();
+        if newest.is_some_and(|(_, request)| request.permits.is_some()) {
+            let leaving = &mut self.leaving;
+            leaving
+                .get_or_insert_with(|| Moved::from(now, written))
+                .set(written);
+        } else {
+            self.leaving = None;
+        }
         let queued = self.connection.queued() > 0;
         let unacknowledged = if queued { self.io.unacknowledged() } else { 0 };
-        let delivered = self.connection.written().saturating_sub(unacknowledged);
+        let delivered = written.saturating_sub(unacknowledged);
         self.paces.reading(now, queued, delivered);
     }
 
@@ -460,7 +474,16 @@ impl<I: Transport> Session<I> {
             .streams
             .iter()
             .filter_map(|(corr_id, stream)| Some((stream.moved.slow_rate(share, now)?, *corr_id)));
-        if let Some((_, corr_id)) = slow.min() {
+        let slowest = slow.min();
+        let leaving = self.leaving.as_ref();
+        let leaving = leaving.and_then(|moved| moved.slow_rate(share, now));
+        if leaving.is_some_and(|rate| slowest.is_none_or(|(other, _)| rate <= other)) {
+            // These are queued whole and bounded by what may be unread, so they go on without.
+            for (_, request) in &mut self.unwritten {
+                request.permits = None;
+            }
+            self.leaving = None;
+        } else if let Some((_, corr_id)) = slowest {
             let detail = "too much is in progress, and this request was the slowest";
             let error = CallError::new(ErrorCode::SlowShare, detail);
             self.refuse(corr_id, CONTROL, &error);
