@@ -134,6 +134,8 @@ pub fn deflate(payload: &[u8], ratio: usize) -> Option<Vec<u8>> {
     // Fails when the output does not fit, which is the point.
     encoder.compress(&mut output, payload, LEVEL).ok()?;
     let inflates = output.len() < most && output.len().saturating_mul(ratio) >= payload.len();
+    // What is queued is bounded by its length, so it must not hold ten times as much.
+    output.shrink_to_fit();
     inflates.then_some(output)
 }
 
@@ -232,6 +234,7 @@ mod tests {
             .flat_map(|n| n.to_string().into_bytes())
             .collect();
         let payload = deflate(&text, RATIO).unwrap();
+        assert_eq!(payload.capacity(), payload.len());
         assert_eq!(inflate(&payload, bound(&payload)), Ok(text));
         assert_eq!(
             deflate(&vec![0; 1 << 16], RATIO),
