@@ -10,6 +10,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use micronode_hardening::{BodyError, GuardedBody};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::frame::HEADER_BYTES;
 use micronode_protocol::limits::OAP_CHUNK_BYTES;
 use micronode_protocol::operation::PutRequest;
 use parking_lot::Mutex;
@@ -20,8 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
-/// Bytes in the inboxes of one connection.
+/// What lies in the inboxes of one connection: see [`cost`].
 pub(super) type Backlog = Arc<AtomicUsize>;
+
+/// A part is counted as the frame that it came in: an empty one has a place here too, and holds on
+/// to the buffer that it was read into.
+fn cost(part: &Bytes) -> usize {
+    HEADER_BYTES + part.len()
+}
 
 struct Shared {
     parts: VecDeque<Bytes>,
@@ -32,7 +39,7 @@ struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let left: usize = self.parts.iter().map(Bytes::len).sum();
+        let left: usize = self.parts.iter().map(cost).sum();
         self.backlog.fetch_sub(left, Relaxed);
     }
 }
@@ -58,7 +65,7 @@ impl Inbox {
     /// Hands on one frame's payload.
     pub(super) fn put(&self, payload: Bytes, ends: bool) {
         let mut shared = self.0.lock();
-        shared.backlog.fetch_add(payload.len(), Relaxed);
+        shared.backlog.fetch_add(cost(&payload), Relaxed);
         shared.parts.push_back(payload);
         shared.ended = ends;
         if let Some(reader) = shared.reader.take() {
@@ -82,7 +89,7 @@ impl Body for InboxBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut shared = self.0.lock();
         if let Some(part) = shared.parts.pop_front() {
-            shared.backlog.fetch_sub(part.len(), Relaxed);
+            shared.backlog.fetch_sub(cost(&part), Relaxed);
             return Poll::Ready(Some(Ok(Frame::data(part))));
         }
         if shared.ended {
