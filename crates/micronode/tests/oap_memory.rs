@@ -1,0 +1,194 @@
+//! What one OAP connection can make a node hold: a bounded part of the budget, given back to the
+//! byte, and refused on its stream when there is none.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::thread;
+use support::oap::{
+    CHUNK, COMP, ECHO, Frame, GET, HAS, HEAD, PING, PUT, RESP, WHOLE, get, hash, plain_put, put,
+};
+use support::{Node, Oap, object, wait_until};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// What may wait for a peer to read it, and what pays for the read buffer beside it.
+const MOST: u64 = (MIB + 256 * KIB) as u64;
+/// The least budget there is.
+const LEAST: [&str; 2] = ["--memory", "16MiB"];
+
+#[track_caller]
+fn wait_until_nothing_is_held(node: &Node) {
+    wait_until("nothing being held", || {
+        ["uploads", "buffers", "decoders"]
+            .iter()
+            .all(|kind| node.memory_of(kind) == 0)
+    });
+}
+
+/// A long frame that was passed over without a word stayed paid for until the next event, which a
+/// silent peer never makes.
+#[test]
+fn a_long_frame_that_comes_to_nothing_holds_nothing() {
+    let node = Node::start();
+    let long = object(MIB - 100);
+    let mut client = node.greet();
+    let id = client.begin(PUT, &put(&[0; 32], 0, "caf\u{e9}"));
+    client.reply(id).assert_problem("bad_request");
+    let mut answer_to_a_ping = Frame::request(1, PING, 0, &long);
+    answer_to_a_ping.flags = RESP;
+    for frame in [
+        Frame::request(id, PUT, 0, &long),
+        answer_to_a_ping,
+        Frame::request(99, (0, 0), support::oap::END, &long),
+    ] {
+        let bytes = frame.encode();
+        client.send(&bytes[..bytes.len() - 1]);
+        wait_until("the frame being paid for", || node.memory_of("buffers") > 0);
+        client.send(&bytes[bytes.len() - 1..]);
+        wait_until_nothing_is_held(&node);
+    }
+    client.assert_alive();
+}
+
+/// Waits until the node has cut off `client`, and checks what it held for it meanwhile; the most
+/// that was seen.
+#[track_caller]
+fn assert_bounded_until_cut(node: &Node, client: Oap) -> u64 {
+    let mut most = 0;
+    wait_until("the peer being cut off", || {
+        most = most.max(node.memory_of("buffers"));
+        node.rejected("body_timeout") == (1.0, 1.0)
+    });
+    assert!(most <= MOST, "{most} bytes");
+    wait_until_nothing_is_held(node);
+    for route in ["/o/{addr}", "/echo"] {
+        let in_flight = format!("inflight_requests{{route=\"{route}\"}}");
+        wait_until("permits coming back", || {
+            node.metric(&in_flight) == Some(0.0)
+        });
+    }
+    drop(client);
+    most
+}
+
+#[test]
+fn downloads_that_nobody_reads_are_bounded_and_cut() {
+    let node = Node::with_limits(&[("progress_interval", "2s")], &[]);
+    let bytes = object(8 * MIB);
+    node.store(&bytes);
+    let mut client = Oap::with_small_window(node.oap());
+    for _ in 0..64 {
+        client.ask(GET, &get(&hash(&bytes), 0, 0));
+    }
+    assert_ne!(assert_bounded_until_cut(&node, client), 0);
+}
+
+/// Sends `frames` until the node takes no more of them or has closed.
+fn flood(node: &Node, frames: impl Iterator<Item = Frame> + Send) -> u64 {
+    let client = Oap::with_small_window(node.oap());
+    let stream = client.stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            use std::io::Write;
+            let mut stream = stream;
+            for frame in frames {
+                if stream.write_all(&frame.encode()).is_err() {
+                    return;
+                }
+            }
+            panic!("the node has taken everything from a peer that does not read");
+        });
+        assert_bounded_until_cut(node, client)
+    })
+}
+
+#[test]
+fn echoes_that_nobody_reads_are_bounded_and_cut() {
+    // As much as its compressed length allows, which is all that fits a read buffer.
+    let mut text = object(68 * KIB);
+    text.resize(640 * KIB, 0);
+    let packed = zstd::bulk::compress(&text, 19).unwrap();
+    assert!(
+        packed.len() * 10 > text.len() && packed.len() < 72 * KIB,
+        "{}",
+        packed.len()
+    );
+    let long = object(MIB - 100);
+    let cases = [
+        (0, &long[..]),
+        (0, &long[..100 * KIB]),
+        (0, &long[..CHUNK]),
+        (0, &long[..1000]),
+        (0, &long[..100]),
+        (COMP, &packed[..]),
+    ];
+    for (flags, payload) in cases {
+        let node = Node::with_limits(&[("progress_interval", "1s")], &[]);
+        // Far more than any buffer on the way has room for.
+        let ids = 1..=(40 * MIB / payload.len()) as u64;
+        let frames = ids.map(|id| Frame::request(id, ECHO, WHOLE | flags, payload));
+        let most = flood(&node, frames);
+        assert_eq!(
+            most > 0,
+            payload.len() >= CHUNK,
+            "{most} of {}",
+            payload.len()
+        );
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_paid_for_fails_on_its_stream_alone() {
+    let node = Node::with_limits(&[], &LEAST);
+    // 94 %: writes are shed, and what is left is less than the longest frame.
+    let bytes = object(15 * MIB + 50 * KIB);
+    node.store(&bytes);
+    let mut client = node.greet();
+    let long = object(MIB - 100);
+    client.call(ECHO, &long).assert_problem("degraded");
+    client.assert_alive();
+    let in_parts = client.begin(ECHO, b"x");
+    client.go_on(in_parts, ECHO, &long);
+    client.end(in_parts, ECHO, b"x");
+    client.reply(in_parts).assert_problem("degraded");
+    let half = client.call(ECHO, &long[..MIB / 2]);
+    assert!(half.payload() == long[..MIB / 2]);
+    assert_eq!(node.rejected("degraded"), (2.0, 2.0));
+    assert!(client.call(GET, &get(&hash(&bytes), 0, 0)).object().bytes == bytes);
+    wait_until_nothing_is_held(&node);
+}
+
+#[test]
+fn a_full_node_still_reads_and_forgets() {
+    let node = Node::with_limits(&[], &LEAST);
+    // 99 %, and less left than what pays for unread answers.
+    let bytes = object(15 * MIB + 900 * KIB);
+    node.store(&bytes);
+    wait_until("everything that allocates being shed", || {
+        node.metric("ready_state") == Some(3.0)
+    });
+    let mut client = node.greet();
+    let address = hash(&bytes);
+    client.call(ECHO, b"x").assert_problem("degraded");
+    client.call(HAS, &address).assert_problem("degraded");
+    client.call(PUT, &plain_put()).assert_problem("degraded");
+    let upload = client.begin(PUT, &plain_put());
+    client.reply(upload).assert_problem("degraded");
+    client.cancel(upload);
+    client.assert_alive();
+    let reads: Vec<u64> = (0..8)
+        .map(|_| client.ask(GET, &get(&address, 0, 0)))
+        .collect();
+    assert_eq!(client.call(HEAD, &address).status(), 200);
+    for id in reads {
+        assert!(client.reply(id).object().bytes == bytes);
+    }
+    assert_eq!(client.call(support::oap::DELETE, &address).status(), 204);
+    drop(client);
+    node.wait_until_empty();
+    let mut client = node.greet();
+    wait_until("writes again", || {
+        client.call(PUT, &plain_put()).status() < 300
+    });
+}
