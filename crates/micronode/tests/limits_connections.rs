@@ -3,27 +3,9 @@
 
 mod support;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{Connection, Node, object, wait_until};
+use support::{Connection, Node, object, sockets, wait_until};
 
 const MIB: usize = 1024 * 1024;
-
-/// Lets this process open `count` sockets, or as many as it may; how many those are.
-fn sockets(count: u64) -> u64 {
-    // The test itself, its threads and its nodes need some.
-    const OTHERS: u64 = 500;
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    let wanted = (count + OTHERS).min(most);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit {
-            current: Some(wanted),
-            maximum: limit.maximum,
-        };
-        setrlimit(Resource::Nofile, raised).unwrap();
-    }
-    wanted - OTHERS
-}
 
 #[test]
 fn idle_connections_give_way_to_newcomers() {

@@ -54,3 +54,21 @@ pub fn object(size: usize) -> Vec<u8> {
 pub fn address(bytes: &[u8]) -> String {
     format!("b3:{}", blake3::hash(bytes).to_hex())
 }
+
+/// Lets this process open `count` sockets, or as many as it may; how many those are.
+pub fn sockets(count: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // The test itself, its threads and its nodes need some.
+    const OTHERS: u64 = 500;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let wanted = (count + OTHERS).min(most);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, raised).unwrap();
+    }
+    wanted - OTHERS
+}
