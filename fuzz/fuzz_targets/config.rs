@@ -114,6 +114,7 @@ fn check_bounds(config: &Config) {
     let Config {
         bind,
         admin,
+        oap: _,
         dev: _,
         workers,
         pin_workers: _,
@@ -122,6 +123,9 @@ fn check_bounds(config: &Config) {
         log: _,
     } = config;
     assert!(bind != admin || bind.port() == 0);
+    if let Some(oap) = config.oap_address() {
+        assert!(oap.port() == 0 || (oap != *bind && oap != *admin));
+    }
     assert!(*workers <= limits::WORKERS);
 
     assert!(node.rps <= limits::RATE_MAX);
@@ -151,6 +155,8 @@ fn check_bounds(config: &Config) {
     assert!((1..=limits::DECOMPRESS_RATIO).contains(&node.decompress_ratio));
     assert!((1..=limits::DECODERS).contains(&node.decoders));
     assert!((1..=limits::H2_STREAMS).contains(&node.h2_streams));
+    assert!((limits::OAP_FRAME_BYTES_MIN..=limits::OAP_FRAME_BYTES).contains(&node.oap_frame));
+    assert!((1..=limits::OAP_STREAMS).contains(&node.oap_streams));
 }
 
 /// Something is wrong, it is said where, and no input can add lines to what is said.
