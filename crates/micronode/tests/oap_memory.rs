@@ -26,10 +26,10 @@ fn wait_until_nothing_is_held(node: &Node) {
     });
 }
 
-/// A long frame that was passed over without a word stayed paid for until the next event, which a
-/// silent peer never makes.
+/// A long frame that nobody wants was paid for like any other, and stayed so until the next event,
+/// which a silent peer never makes.
 #[test]
-fn a_long_frame_that_comes_to_nothing_holds_nothing() {
+fn a_long_frame_that_nobody_wants_is_not_paid_for() {
     let node = Node::start();
     let long = object(MIB - 100);
     let mut client = node.greet();
@@ -43,12 +43,59 @@ fn a_long_frame_that_comes_to_nothing_holds_nothing() {
         Frame::request(99, (0, 0), support::oap::END, &long),
     ] {
         let bytes = frame.encode();
+        let read = || node.metric("bytes_in_total{plane=\"data\"}").unwrap();
+        let before = read();
         client.send(&bytes[..bytes.len() - 1]);
-        wait_until("the frame being paid for", || node.memory_of("buffers") > 0);
+        wait_until("the frame being read", || {
+            read() >= before + bytes.len() as f64 - 1.0
+        });
+        assert_eq!(node.memory_of("buffers"), 0);
         client.send(&bytes[bytes.len() - 1..]);
-        wait_until_nothing_is_held(&node);
     }
     client.assert_alive();
+}
+
+/// A header of 38 bytes was paid for with a mebibyte, before anything was asked of its request: a
+/// few dozen connections that sent nothing else filled the budget of a node, and its readiness went.
+#[test]
+fn a_long_frame_goes_through_the_stages_of_refusal_before_it_is_paid_for() {
+    let header = |operation, length: usize| {
+        Frame::request(1, operation, WHOLE, &vec![0; length]).encode()[..38].to_vec()
+    };
+    let node = Node::with_limits(&[("one_shot_deadline", "3s")], &["--in-flight", "8"]);
+    // What is paid for holds a permit, counts as it is filled, and comes in its time.
+    let mut held: Vec<Oap> = (0..8).map(|_| node.greet()).collect();
+    for client in &mut held {
+        client.send(&header(ECHO, MIB - 100));
+    }
+    let mut late = node.greet();
+    wait_until("all permits being held", || {
+        late.call(GET, &get(&[0; 32], 0, 0)).status() == 503
+    });
+    assert!(node.memory_of("buffers") < 64 * KIB as u64);
+    let mut refused = node.greet();
+    refused
+        .call(ECHO, &object(MIB - 100))
+        .assert_problem("overloaded");
+    for client in &mut held {
+        client.assert_last_word(1, "body_timeout");
+    }
+    wait_until_nothing_is_held(&node);
+
+    let node = Node::with_limits(&[("one_shot_body", "64KiB")], &[]);
+    let mut client = node.greet();
+    let long = object(MIB - 100);
+    client.call(ECHO, &long).assert_problem("body_too_large");
+    client
+        .call(HAS, &long[..96 * KIB])
+        .assert_problem("body_too_large");
+    client.call((9, 9), &long).assert_problem("not_found");
+    let mut with_cap = Frame::request(7, ECHO, WHOLE, &long);
+    with_cap.cap = b"cap".to_vec();
+    client.send(&with_cap.encode());
+    client.reply(7).assert_problem("unauthenticated");
+    client.assert_alive();
+    assert_eq!(node.memory_of("buffers"), 0);
 }
 
 /// Waits until the node has cut off `client`, and checks what it held for it meanwhile; the most

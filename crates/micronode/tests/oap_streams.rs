@@ -278,3 +278,28 @@ fn uploads_whose_frames_alternate_do_not_mix() {
         assert!(client.call(GET, &get(&hash(body), 0, 0)).object().bytes == *body);
     }
 }
+
+/// Frames that ask for nothing cost no token of any rate, so a peer could keep a worker busy with
+/// them for ever. A few are what any client may send: an answer may cross with its cancel.
+#[test]
+fn a_peer_that_asks_for_nothing_and_goes_on_is_ended() {
+    let node = Node::start();
+    let cancel = Frame::request(77, (0, 0), END, b"").encode();
+    let mut some = node.greet();
+    some.send(&cancel.repeat(900));
+    some.assert_alive();
+
+    let mut pong = Frame::request(0, PING, 0, b"");
+    pong.flags = support::oap::EVENT;
+    for nothing in [
+        cancel,
+        pong.encode(),
+        Frame::request(78, ECHO, 0, b"closed").encode(),
+    ] {
+        let mut many = node.greet();
+        many.send(&nothing.repeat(20_000));
+        let last = many.until_closed().pop().expect("a last word");
+        assert_eq!((last.corr_id, last.code), (0, 503));
+    }
+    some.assert_alive();
+}

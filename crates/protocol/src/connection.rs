@@ -27,8 +27,8 @@ use bytes::{Bytes, BytesMut};
 use crate::ErrorCode;
 use crate::codec::{Decoded, Decoder, Encoder, Frame, Malformed};
 use crate::compression::{deflate, inflate, inflated_bound};
-use crate::frame::{Flags, Header, Kind};
-use crate::limits::{DECOMPRESS_RATIO, OAP_HELLO_BYTES};
+use crate::frame::{Flags, HEADER_BYTES, Header, Kind};
+use crate::limits::{DECOMPRESS_RATIO, OAP_HELLO_BYTES, OAP_SMALL_BYTES};
 use crate::operation::{CONTROL, HELLO, Hello, Welcome};
 use streams::{Refused, Streams};
 
@@ -151,6 +151,8 @@ pub struct Connection {
     encoder: Encoder,
     streams: Streams,
     accepts_compression: bool,
+    /// Frames that asked for nothing: see [`idle_frames`](Self::idle_frames).
+    idle_frames: u64,
     /// The start, and from then on the last frame or the last byte written.
     active: Instant,
     frames_in: FrameCounts,
@@ -167,6 +169,7 @@ impl Connection {
             encoder: Encoder::new(),
             streams: Streams::default(),
             accepts_compression: false,
+            idle_frames: 0,
             active: now,
             frames_in: FrameCounts::default(),
             frames_out: FrameCounts::default(),
@@ -184,6 +187,16 @@ impl Connection {
     /// [`Decoder::long_frame`].
     pub fn long_frame(&self) -> Option<&Header> {
         self.decoder.long_frame()
+    }
+
+    /// Whether anybody wants the payload of the long frame: it opens a stream, or goes on with one
+    /// that has not been answered.
+    pub fn wants_long_frame(&self) -> bool {
+        self.long_frame().is_some_and(|header| {
+            header.kind() == Kind::Req
+                && !is_cancel(header)
+                && (header.flags.has(Flags::START) || self.streams.wants_more(header.corr_id))
+        })
     }
 
     /// Lets the long frame have memory of its length.
@@ -238,8 +251,9 @@ impl Connection {
                     }))
                 }
             };
-            if event.is_some() {
-                return event;
+            if let Some(event) = event {
+                self.idle_frames += u64::from(matches!(event, Event::Fault(_)));
+                return Some(event);
             }
         }
     }
@@ -317,9 +331,16 @@ impl Connection {
                 Err(fault) => Event::Fault(fault),
             });
         }
+        let is_small = part.payload.len() < OAP_SMALL_BYTES;
         match self.go_on(&header) {
-            Ok(true) => Some(Event::Body { corr_id, part }),
-            Ok(false) => None,
+            Ok(true) => {
+                self.idle_frames += u64::from(part.payload.is_empty() && !part.end);
+                Some(Event::Body { corr_id, part })
+            }
+            Ok(false) => {
+                self.idle_frames += u64::from(is_small && !part.end);
+                None
+            }
             Err(fault) => Some(Event::Fault(fault)),
         }
     }
@@ -348,6 +369,7 @@ impl Connection {
 
     fn not_a_request(&mut self, header: &Header) -> Option<Event> {
         // Whatever a peer sends back to a ping shows that it is there.
+        self.idle_frames += 1;
         (header.app != CONTROL).then(|| {
             let detail = "only a node answers; a client asks";
             self.fatal(header, ErrorCode::BadRequest, detail)
@@ -356,6 +378,7 @@ impl Connection {
 
     fn cancel(&mut self, corr_id: u64) -> Option<Event> {
         let was_wanted = self.streams.cancel(corr_id);
+        self.idle_frames += u64::from(!was_wanted);
         was_wanted.then_some(Event::Cancelled { corr_id })
     }
 
@@ -460,7 +483,16 @@ impl Connection {
             corr_id,
             ..Header::default()
         };
-        self.push(&header, fields, body);
+        match self.compressed(corr_id, fields, &body) {
+            Some(compressed) => {
+                let header = Header {
+                    flags: header.flags.with(Flags::COMP),
+                    ..header
+                };
+                self.push(&header, &[], compressed);
+            }
+            None => self.push(&header, fields, body),
+        }
         if ends {
             self.streams.answered(corr_id);
         }
@@ -483,17 +515,24 @@ impl Connection {
 
     fn push(&mut self, header: &Header, fields: &[u8], body: Bytes) {
         self.frames_out[header.kind() as usize] += 1;
-        if self.accepts_compression {
-            let payload = [fields, &body].concat();
-            if let Some(compressed) = deflate(&payload, DECOMPRESS_RATIO as usize) {
-                let header = Header {
-                    flags: header.flags.with(Flags::COMP),
-                    ..*header
-                };
-                return self.encoder.push(&header, &[], &[], compressed.into());
-            }
-        }
         self.encoder.push(header, &[], fields, body);
+    }
+
+    /// A payload compressed, if the peer takes it and it gains by it. What does not gain in one
+    /// chunk is not tried again in the next.
+    fn compressed(&mut self, corr_id: u64, fields: &[u8], body: &Bytes) -> Option<Bytes> {
+        if !self.accepts_compression || !self.streams.compresses(corr_id) {
+            return None;
+        }
+        let ratio = DECOMPRESS_RATIO as usize;
+        let compressed = match fields {
+            [] => deflate(body, ratio),
+            fields => deflate(&[fields, body].concat(), ratio),
+        };
+        if compressed.is_none() {
+            self.streams.compresses_no_more(corr_id);
+        }
+        compressed.map(Bytes::from)
     }
 
     /// The stream whose answer goes on next, if any does.
@@ -577,11 +616,17 @@ impl Connection {
         self.decoder.is_frame_open()
     }
 
-    /// The stream of the frame that is open, once its header has come, and how many of the frame's
-    /// bytes have.
+    /// Bytes of the open frame that have come, its header included.
+    pub fn arrived(&self) -> usize {
+        self.decoder.open_frame().map_or(0, |(_, came)| came)
+    }
+
+    /// The stream of the frame that is open, once its header has come, and how many bytes of its
+    /// payload have.
     pub fn open_frame(&self) -> Option<(u64, usize)> {
         let (header, came) = self.decoder.open_frame()?;
-        Some((header.corr_id, came))
+        let before = HEADER_BYTES + usize::from(header.cap_len);
+        Some((header.corr_id, came.saturating_sub(before)))
     }
 
     /// Whether no answer is owed and nothing is left to write. What a peer still owes of a request
@@ -605,6 +650,12 @@ impl Connection {
     pub fn release(&mut self) {
         self.decoder.release();
         self.encoder.release();
+    }
+
+    /// Frames that have come and asked for nothing: faults, cancels and answers of nothing, empty
+    /// or small ones that nobody waits for. A peer may have a few such, and no more than a few.
+    pub fn idle_frames(&self) -> u64 {
+        self.idle_frames
     }
 
     /// Whether a buffer has memory.

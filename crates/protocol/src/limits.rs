@@ -166,8 +166,19 @@ pub const OAP_UNREAD_PAUSE_BYTES: usize = 256 * KIB;
 pub const OAP_WRITE_AHEAD_BYTES: usize = 128 * KIB;
 /// Request bytes that wait, on one connection, for the work that takes them.
 pub const OAP_BACKLOG_BYTES: usize = 256 * KIB;
-/// Bytes produced or taken by one connection before others of its worker have a turn.
+/// Work of one connection before others of its worker have a turn: bytes read, and bytes of
+/// answers produced ...
 pub const OAP_TURN_BYTES: usize = MIB;
+/// ... where a request counts for so many beyond its bytes: the shortest read hashes a whole group.
+pub const OAP_REQUEST_BYTES: usize = 16 * KIB;
+/// Frames that ask for nothing (faults, cancels of nothing, empty ones) that a connection may send
+/// at once ...
+pub const OAP_IDLE_FRAMES: u64 = H2_CONTROL_BURST as u64;
+/// ... and per second after that.
+pub const OAP_IDLE_FRAMES_PER_SECOND: u64 = H2_CONTROL_PER_SECOND as u64;
+/// A frame that nobody waits for any more asks for nothing if it is smaller than this. The rest of
+/// a refused upload is not.
+pub const OAP_SMALL_BYTES: usize = KIB;
 /// Body bytes copied next to their frame's header, which costs less than a slice of their own.
 pub const OAP_INLINE_BYTES: usize = 4 * KIB;
 /// HELLO's document.

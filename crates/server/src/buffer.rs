@@ -1,16 +1,17 @@
-//! Bodies that must be whole before they mean anything, collected under a byte reservation.
+//! Memory that a request holds for its own duration, under a byte reservation, and bodies that must
+//! be whole before they mean anything.
 
 use crate::call::{CallBody, CallError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use micronode_engine::{Budget, MemoryKind, Reservation};
+use micronode_engine::{Budget, MemoryKind, OverBudget, Reservation};
 use micronode_protocol::limits::GROUP_BYTES;
 
 /// A collected body together with the reservation that pays for it.
 pub(crate) struct Collected {
     bytes: Bytes,
     /// Given back on drop.
-    _reservation: Reservation,
+    reservation: Reservation,
 }
 
 impl std::ops::Deref for Collected {
@@ -23,14 +24,40 @@ impl std::ops::Deref for Collected {
 impl Collected {
     /// The bytes as one value that gives the reservation back when its last user drops it.
     pub(crate) fn into_bytes(self) -> Bytes {
-        struct Paid(Collected);
-        impl AsRef<[u8]> for Paid {
-            fn as_ref(&self) -> &[u8] {
-                &self.0.bytes
-            }
-        }
-        Bytes::from_owner(Paid(self))
+        paid(self.bytes, self.reservation)
     }
+}
+
+/// Bytes together with the reservation that pays for them.
+struct Paid<B> {
+    bytes: B,
+    /// Given back on drop.
+    _reservation: Reservation,
+}
+
+impl<B: AsRef<[u8]>> AsRef<[u8]> for Paid<B> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// `bytes`, whose last user gives the reservation back.
+pub(crate) fn paid(bytes: impl AsRef<[u8]> + Send + 'static, reservation: Reservation) -> Bytes {
+    Bytes::from_owner(Paid {
+        bytes,
+        _reservation: reservation,
+    })
+}
+
+/// Memory that is about to be filled.
+pub(crate) fn reserve(
+    budget: &Budget,
+    kind: MemoryKind,
+    bytes: usize,
+) -> Result<Reservation, OverBudget> {
+    let mut reservation = budget.reserve(kind, bytes as u64)?;
+    reservation.fill(bytes as u64);
+    Ok(reservation)
 }
 
 /// Collects a body that the guard has capped at one-shot size. Memory is reserved before it is
@@ -56,6 +83,6 @@ pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Colle
     }
     Ok(Collected {
         bytes: bytes.freeze(),
-        _reservation: reservation,
+        reservation,
     })
 }

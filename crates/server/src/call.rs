@@ -109,10 +109,15 @@ pub(crate) fn check_media_type(text: &str) -> Result<(), CallError> {
     if (1..=limits::MEDIA_TYPE_BYTES).contains(&text.len()) && text.bytes().all(printable) {
         return Ok(());
     }
-    Err(CallError::new(
+    Err(bad_media_type())
+}
+
+/// A media type that is none.
+pub(crate) fn bad_media_type() -> CallError {
+    CallError::new(
         ErrorCode::BadRequest,
         "a media type is ASCII of at most 255 characters",
-    ))
+    )
 }
 
 /// The one translation of the hardening layer's reasons into public codes.

@@ -6,6 +6,7 @@
 
 pub(crate) mod admission;
 
+use crate::buffer::reserve;
 use crate::call::{CallBody, CallError, Cost};
 use crate::clock;
 use crate::dispatch::dispatch;
@@ -195,18 +196,11 @@ fn guarded_body(
     let bounds = limits.decompress(policy.cap());
     let paid: (Permit, Reservation) = (
         node.decoders.acquire()?,
-        decoder_memory(node, coding.memory(&bounds))?,
+        // A decoder's window is memory like any other.
+        reserve(&node.budget, MemoryKind::Decoders, coding.memory(&bounds))?,
     );
     let decoded = DecodedBody::new(guarded, coding, &bounds, paid);
     Ok((Box::pin(decoded), None, watch))
-}
-
-/// A decoder's window is memory like any other.
-fn decoder_memory(node: &Node, bytes: usize) -> Result<Reservation, CallError> {
-    let bytes = bytes as u64;
-    let mut reservation = node.budget.reserve(MemoryKind::Decoders, bytes)?;
-    reservation.fill(bytes);
-    Ok(reservation)
 }
 
 fn openapi(node: &Node) -> Response<ReplyBody> {

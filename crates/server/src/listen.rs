@@ -1,6 +1,6 @@
 //! Listeners: inherited from a service manager, or bound here.
 
-use crate::config::Config;
+use crate::config::{Config, OapListener};
 use micronode_protocol::limits::LISTEN_BACKLOG;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -47,9 +47,14 @@ impl Listeners {
         Ok(Self {
             data: open(0, "bind", config.bind)?,
             admin: open(1, "admin", config.admin)?,
-            oap: match config.oap_address() {
-                Some(address) => Some(open(2, "oap", address)?),
-                None => None,
+            oap: match (config.oap, config.oap_address()) {
+                (_, None) => None,
+                (OapListener::Auto, Some(address)) => Some(open(2, "oap", address).or_else(
+                    // Nobody asked for this port, so whoever has it does not keep a node from
+                    // starting.
+                    |_| open(2, "oap", SocketAddr::new(address.ip(), 0)),
+                )?),
+                (_, Some(address)) => Some(open(2, "oap", address)?),
             },
         })
     }

@@ -20,6 +20,8 @@ struct Stream {
     asked: bool,
     /// The last frame of the answer has been queued.
     answered: bool,
+    /// Its answer may gain by compression.
+    compresses: bool,
 }
 
 /// See the [module](self). At most as many entries as streams may be open.
@@ -45,6 +47,23 @@ impl Streams {
         (!stream.answered).then_some(stream.app)
     }
 
+    /// Whether more of the stream's request is to come, and wanted.
+    pub(super) fn wants_more(&self, corr_id: u64) -> bool {
+        let stream = self.open.get(&corr_id);
+        stream.is_some_and(|stream| !stream.asked && !stream.answered)
+    }
+
+    pub(super) fn compresses(&self, corr_id: u64) -> bool {
+        let stream = self.open.get(&corr_id);
+        stream.is_some_and(|stream| stream.compresses)
+    }
+
+    pub(super) fn compresses_no_more(&mut self, corr_id: u64) {
+        if let Some(stream) = self.open.get_mut(&corr_id) {
+            stream.compresses = false;
+        }
+    }
+
     pub(super) fn open(&mut self, header: &Header, most: usize) -> Result<(), Refused> {
         let asked = header.flags.has(Flags::END);
         if let Some(stream) = self.open.get_mut(&header.corr_id) {
@@ -59,6 +78,7 @@ impl Streams {
             app: header.app,
             asked,
             answered: false,
+            compresses: true,
         };
         self.open.insert(header.corr_id, stream);
         Ok(())

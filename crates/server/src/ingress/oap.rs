@@ -13,7 +13,9 @@
 //! frame is looked at, without a task, a timer or a copy of its bytes.
 
 mod answer;
+mod clocks;
 mod inbox;
+mod long_frame;
 mod memory;
 mod pace;
 mod question;

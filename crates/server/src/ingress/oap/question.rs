@@ -1,6 +1,6 @@
 //! What a request asks: its operation's cost and route, and its payload as a call.
 
-use crate::call::{CallBody, CallError, Command, Cost, Put, check_media_type};
+use crate::call::{CallBody, CallError, Command, Cost, Put, bad_media_type, check_media_type};
 use crate::ingress::http::routes::Route;
 use micronode_protocol::limits::DURATION_MAX;
 use micronode_protocol::operation::decode_addresses;
@@ -127,8 +127,8 @@ pub(super) fn put(
 
 /// The fields of an upload and how many bytes they are; `None` while some are missing.
 pub(super) fn put_fields(payload: &[u8]) -> Result<Option<(PutRequest<'_>, usize)>, CallError> {
-    PutRequest::parse(payload)
-        .map_err(|_| bad_request("a media type is ASCII of at most 255 characters"))
+    // The media type is the only field that can be wrong before it is all there.
+    PutRequest::parse(payload).map_err(|_| bad_media_type())
 }
 
 /// A request that ended in the middle of its fields.
@@ -141,4 +141,33 @@ pub(super) fn truncated() -> CallError {
 
 fn bad_request(detail: &'static str) -> CallError {
     CallError::new(ErrorCode::BadRequest, detail)
+}
+
+/// An operation that is not there.
+pub(super) fn no_such_operation() -> CallError {
+    let detail = "no such operation; docs/protocol.md lists them";
+    CallError::new(ErrorCode::NotFound, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+
+    #[test]
+    fn an_operation_costs_what_it_costs_over_http() {
+        for operation in Operation::ALL {
+            let method = match operation {
+                Operation::Echo | Operation::ObjectPut | Operation::ObjectHas => Method::POST,
+                Operation::ObjectGet | Operation::ObjectManifest => Method::GET,
+                Operation::ObjectHead => Method::HEAD,
+                Operation::ObjectDelete => Method::DELETE,
+                // There is no such thing over HTTP.
+                Operation::Ping => continue,
+            };
+            let same = route(*operation).operation(&method);
+            let expected = same.expect("the route has the method").cost;
+            assert_eq!(cost(*operation), expected, "{}", operation.name());
+        }
+    }
 }

@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit, Progress, Transport};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::connection::{Event, Part};
-use micronode_protocol::limits::{DURATION_MAX, OAP_INLINE_BYTES};
+use micronode_protocol::limits::{DURATION_MAX, OAP_INLINE_BYTES, OAP_REQUEST_BYTES};
 use micronode_protocol::operation::{CONTROL, Operation, PutRequest, Welcome};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -32,13 +32,22 @@ pub(super) struct Done {
     pub(super) result: Result<(Asked, Reply, Permits), CallError>,
 }
 
+/// The frame that opens a stream.
+struct Opening {
+    part: Part,
+    /// Its payload pins no read buffer.
+    is_owned: bool,
+    /// It was admitted before it came.
+    permit: Option<Permit>,
+}
+
 /// A request at work, which ends when its stream is cancelled.
 pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 
 impl<I: Transport> Session<I> {
     pub(super) fn event(&mut self, event: Event, now: Instant) {
-        // Memory was granted for the first frame to come since.
-        let long_frame = self.long_frame.take();
+        // These are of the first frame to come since.
+        let (long_frame, skipped_for) = (self.long_frame.take(), self.skipped_for.take());
         match event {
             Event::Hello { corr_id, cap, .. } => match admission::authority(!cap.is_empty()) {
                 Ok(()) => {
@@ -61,26 +70,39 @@ impl<I: Transport> Session<I> {
                 mut part,
             } => {
                 let is_owned = long_frame.is_some() || part.compressed;
-                if let Some(reservation) = long_frame {
-                    part.payload = memory::paid(part.payload, reservation);
-                }
-                let Some(operation) = Operation::of(app, code) else {
-                    let detail = "no such operation; docs/protocol.md lists them";
-                    return self.refuse(corr_id, app, &CallError::new(ErrorCode::NotFound, detail));
-                };
-                if let Err(error) = self.request(corr_id, operation, &cap, (part, is_owned), now) {
+                let permit = long_frame.and_then(|frame| {
+                    let (payload, permit) = frame.arrive(std::mem::take(&mut part.payload));
+                    part.payload = payload;
+                    permit
+                });
+                let operation = Operation::of(app, code);
+                let result =
+                    operation
+                        .ok_or_else(question::no_such_operation)
+                        .and_then(|operation| {
+                            let part = Opening {
+                                part,
+                                is_owned,
+                                permit,
+                            };
+                            self.request(corr_id, operation, &cap, part, now)
+                        });
+                if let Err(error) = result {
                     self.refuse(corr_id, app, &error);
                 }
             }
             Event::Body { corr_id, mut part } => {
-                if let Some(reservation) = long_frame {
-                    part.payload = memory::paid(part.payload, reservation);
+                if let Some(long_frame) = long_frame {
+                    part.payload = long_frame.arrive(part.payload).0;
                 }
                 self.body(corr_id, part);
             }
             Event::Cancelled { corr_id } => self.forget(corr_id),
             Event::Fault(fault) => {
-                let error = CallError::new(fault.code, fault.detail);
+                let error = match skipped_for {
+                    Some(error) if fault.code == ErrorCode::Degraded => error,
+                    _ => CallError::new(fault.code, fault.detail),
+                };
                 self.refuse(fault.corr_id, fault.app, &error);
                 if fault.fatal {
                     self.end();
@@ -96,24 +118,37 @@ impl<I: Transport> Session<I> {
         corr_id: u64,
         operation: Operation,
         cap: &Bytes,
-        (part, is_owned): (Part, bool),
+        opening: Opening,
         now: Instant,
     ) -> Result<(), CallError> {
         let node = Arc::clone(&self.node);
         let cost = question::cost(operation);
         let mut in_progress = InProgress::begin(&node, question::route(operation), OAP, now);
 
+        let Opening {
+            part,
+            is_owned,
+            permit,
+        } = opening;
         admission::authority(!cap.is_empty())?;
-        let permit = admission::admit_at_once(&node, cost, now)?;
-        self.check_draining()?;
+        let permit = match permit {
+            Some(permit) => Some(permit),
+            None => {
+                let permit = admission::admit_at_once(&node, cost, now)?;
+                self.check_draining()?;
+                permit
+            }
+        };
 
+        self.turn += OAP_REQUEST_BYTES;
         let is_one_frame = part.end;
         let payload = self.payload(part)?;
         let permit = match permit {
             Some(permit) if is_one_frame => {
                 in_progress.permits = Some(admission::facet(&node, cost, permit)?);
+                let called = clock::instant();
                 let (asked, reply) = at_once(&node, operation, payload, is_owned)?;
-                return self.begin_answer(corr_id, &asked, reply, in_progress);
+                return self.begin_answer(corr_id, &asked, reply, in_progress, called);
             }
             permit => permit,
         };
@@ -149,9 +184,11 @@ impl<I: Transport> Session<I> {
         }
     }
 
-    fn payload(&self, part: Part) -> Result<Bytes, CallError> {
+    fn payload(&mut self, part: Part) -> Result<Bytes, CallError> {
         if part.compressed {
-            memory::inflated(&self.node, &part.payload)
+            let payload = memory::inflated(&self.node, &part.payload)?;
+            self.turn += payload.len();
+            Ok(payload)
         } else {
             Ok(part.payload)
         }
@@ -165,7 +202,8 @@ impl<I: Transport> Session<I> {
         let mut in_progress = stream.in_progress;
         let answered = done.result.and_then(|(asked, reply, permits)| {
             in_progress.permits = Some(permits);
-            self.begin_answer(done.corr_id, &asked, reply, in_progress)
+            let called = clock::instant();
+            self.begin_answer(done.corr_id, &asked, reply, in_progress, called)
         });
         if let Err(error) = answered {
             self.refuse(done.corr_id, CONTROL, &error);
@@ -178,8 +216,8 @@ impl<I: Transport> Session<I> {
         asked: &Asked,
         reply: Reply,
         in_progress: InProgress,
+        called: Instant,
     ) -> Result<(), CallError> {
-        let called = clock::instant();
         let (code, mut body) = render(asked, reply, clock::now(), &mut self.fields)?;
         let first = body.next()?;
         if asked.reads() {
@@ -188,6 +226,7 @@ impl<I: Transport> Session<I> {
         }
         let ends = body.is_over();
         let length = first.len();
+        self.turn += length;
         self.connection
             .respond(corr_id, code, &self.fields, first, ends);
         if ends {
@@ -220,6 +259,7 @@ impl<I: Transport> Session<I> {
                 let ends = body.is_over();
                 self.owed -= owed - body.owed();
                 stream.moved.add(chunk.len());
+                self.turn += chunk.len();
                 self.connection.respond_more(corr_id, *code, chunk, ends);
                 if ends && let Some(stream) = self.streams.remove(&corr_id) {
                     self.hold(stream.in_progress);
@@ -255,9 +295,11 @@ fn at_once(
     payload: Bytes,
     is_owned: bool,
 ) -> Result<(Asked, Reply), CallError> {
+    if operation != Operation::ObjectPut {
+        node.limits.one_shot.check_length(payload.len() as u64)?;
+    }
     match operation {
         Operation::Echo => {
-            node.limits.one_shot.check_length(payload.len() as u64)?;
             // A short body is copied on its way out. A long one would keep the read buffer.
             let bytes = if payload.len() > OAP_INLINE_BYTES && !is_owned {
                 memory::copy(node, &payload)?

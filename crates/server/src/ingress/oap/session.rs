@@ -5,10 +5,11 @@
 //! for; and what is not taken is not read.
 
 use super::inbox::Backlog;
-use super::memory;
-use super::pace::{Late, Moved, Paces, Slowness, Timer};
+use super::long_frame::LongFrame;
+use super::pace::{Moved, Paces, Slowness, Timer};
 use super::requests::Work;
 use super::stream::Stream;
+use crate::buffer::reserve;
 use crate::call::CallError;
 use crate::clock;
 use crate::guard::admission::InProgress;
@@ -16,12 +17,12 @@ use crate::node::Node;
 use bytes::BufMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use micronode_engine::{MemoryKind, Reservation};
-use micronode_hardening::{DrainSignal, Occupancy, Slot, Transport};
+use micronode_hardening::{DrainSignal, Occupancy, RateLimiter, Slot, Transport};
 use micronode_protocol::ErrorCode;
-use micronode_protocol::connection::{Connection, Expired, FrameCounts};
+use micronode_protocol::connection::{Connection, FrameCounts};
 use micronode_protocol::limits::{
-    LINGER_BYTES, LINGER_TIME, OAP_BACKLOG_BYTES, OAP_READ_BYTES, OAP_TURN_BYTES, OAP_UNREAD_BYTES,
-    OAP_UNREAD_PAUSE_BYTES, OAP_WRITE_AHEAD_BYTES,
+    LINGER_BYTES, LINGER_TIME, OAP_BACKLOG_BYTES, OAP_IDLE_FRAMES, OAP_IDLE_FRAMES_PER_SECOND,
+    OAP_READ_BYTES, OAP_TURN_BYTES, OAP_UNREAD_PAUSE_BYTES, OAP_WRITE_AHEAD_BYTES,
 };
 use micronode_protocol::operation::CONTROL;
 use std::collections::{HashMap, VecDeque};
@@ -35,15 +36,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+/// [`OAP_IDLE_FRAMES`] at their rate.
+const IDLE_BURST: Duration = Duration::from_secs(OAP_IDLE_FRAMES / OAP_IDLE_FRAMES_PER_SECOND);
+
 /// Slices written at once.
 const SLICES: usize = 64;
 
-/// A connection at rest keeps its buffers for this long: the next request is likely to be near.
-const REST: Duration = Duration::from_secs(1);
-
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     /// The peer has been told something that it should get to read.
     Told,
     /// There is nothing to be told.
@@ -55,10 +56,10 @@ enum Ending {
 /// See the [module](self).
 pub(super) struct Session<I> {
     pub(super) node: Arc<Node>,
-    io: I,
-    slot: Slot,
-    occupancy: Occupancy,
-    drain: DrainSignal,
+    pub(super) io: I,
+    pub(super) slot: Slot,
+    pub(super) occupancy: Occupancy,
+    pub(super) drain: DrainSignal,
     /// The task that eviction and drain wake.
     waker: Option<Waker>,
 
@@ -66,32 +67,38 @@ pub(super) struct Session<I> {
     pub(super) streams: HashMap<u64, Stream>,
     pub(super) work: FuturesUnordered<Work>,
     /// Requests whose answers are queued, and where they end on the scale of bytes written.
-    unwritten: VecDeque<(u64, InProgress)>,
+    pub(super) unwritten: VecDeque<(u64, InProgress)>,
     /// How fast those go, while there are any with permits.
-    leaving: Option<Moved>,
+    pub(super) leaving: Option<Moved>,
     /// Fields of an answer, before they are queued.
     pub(super) fields: Vec<u8>,
 
     /// Bytes of answers that wait for their turn and are held for nothing else.
     pub(super) owed: usize,
     /// Pays for what is unread beyond a read buffer's worth.
-    unread: Option<Reservation>,
-    /// Pays for the long frame that is being read.
-    pub(super) long_frame: Option<Reservation>,
+    pub(super) unread: Option<Reservation>,
+    pub(super) long_frame: Option<LongFrame>,
+    /// Why a long frame is thrown away, until it has passed.
+    pub(super) skipped_for: Option<CallError>,
     pub(super) backlog: Backlog,
+    /// Work since others had a turn: see [`OAP_TURN_BYTES`].
+    pub(super) turn: usize,
+    /// What the peer may send that asks for nothing, and how much of it was charged.
+    idle_frames: RateLimiter,
+    charged: u64,
 
-    paces: Paces,
-    slowness: Slowness,
-    timer: Timer,
+    pub(super) paces: Paces,
+    pub(super) slowness: Slowness,
+    pub(super) timer: Timer,
     /// When buffers are let go of, if nothing happens before.
-    rest_at: Option<Instant>,
+    pub(super) rest_at: Option<Instant>,
     /// Whether the slot counts the connection as busy.
-    is_busy: bool,
+    pub(super) is_busy: bool,
     /// Frames that had come when the slot was last told that it is not.
-    occupied: FrameCounts,
+    pub(super) occupied: FrameCounts,
     /// The peer has closed its side.
-    ended: bool,
-    received: u64,
+    pub(super) ended: bool,
+    pub(super) received: u64,
     /// Totals that the metrics include: bytes in and out, and frames.
     reported: (u64, u64, (FrameCounts, FrameCounts)),
 }
@@ -128,7 +135,11 @@ impl<I: Transport> Session<I> {
             owed: 0,
             unread: None,
             long_frame: None,
+            skipped_for: None,
             backlog: Backlog::default(),
+            turn: 0,
+            idle_frames: RateLimiter::new(OAP_IDLE_FRAMES_PER_SECOND, IDLE_BURST, now),
+            charged: 0,
             rest_at: None,
             is_busy: false,
             occupied: FrameCounts::default(),
@@ -144,7 +155,7 @@ impl<I: Transport> Session<I> {
         drain_started: Pin<&mut D>,
     ) -> Poll<Ending> {
         self.listen(cx, drain_started);
-        let mut moved = 0;
+        self.turn = 0;
         let ending = loop {
             let now = clock::instant();
             let cut_short = self.take_events(now);
@@ -158,18 +169,18 @@ impl<I: Transport> Session<I> {
                 Ok(count) => count,
                 Err(_) => break Some(Ending::Silent),
             };
-            moved += wrote + read;
+            if self.turn >= OAP_TURN_BYTES {
+                self.occupy(now, self.connection.is_at_rest());
+                // Others on this thread have a turn, and sockets are looked at before the next one:
+                // waking oneself would be quicker, and blind to what the peer sends meanwhile.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                break None;
+            }
             if wrote + read == 0 {
                 if cut_short && self.may_take() {
                     continue;
                 }
                 break self.look(cx, now);
-            }
-            if moved >= OAP_TURN_BYTES {
-                // Others on this thread have a turn, and sockets are looked at before the next one:
-                // waking oneself would be quicker, and blind to what the peer sends meanwhile.
-                let _ = pin!(tokio::task::yield_now()).poll(cx);
-                break None;
             }
         };
         self.report();
@@ -195,13 +206,17 @@ impl<I: Transport> Session<I> {
     /// Takes what has come. True if a bound has cut it short: there may be more, which nobody will
     /// be woken for.
     fn take_events(&mut self, now: Instant) -> bool {
-        while self.may_take() {
-            let Some(event) = self.connection.poll_event(now.into_std()) else {
+        while self.turn < OAP_TURN_BYTES && self.may_take() {
+            let event = self.connection.poll_event(now.into_std());
+            if !self.charge_idle_frames(now) {
+                return false;
+            }
+            let Some(event) = event else {
                 if !self.connection.is_frame_open() {
                     // The frame that it paid for has come to nothing.
                     self.long_frame = None;
                 }
-                self.consider_long_frame();
+                self.consider_long_frame(now);
                 return false;
             };
             self.event(event, now);
@@ -209,8 +224,23 @@ impl<I: Transport> Session<I> {
         !self.connection.is_closing()
     }
 
+    /// A peer may send some frames that ask for nothing. One that goes on and on is ended: false.
+    fn charge_idle_frames(&mut self, now: Instant) -> bool {
+        while self.charged < self.connection.idle_frames() {
+            self.charged += 1;
+            if self.idle_frames.admit(now).is_err() {
+                let detail = "too many frames that ask for nothing";
+                let error = CallError::new(ErrorCode::Overloaded, detail);
+                self.refuse(0, CONTROL, &error);
+                self.end();
+                return false;
+            }
+        }
+        true
+    }
+
     /// Whether one more frame may be taken: see the [module](self).
-    fn may_take(&mut self) -> bool {
+    pub(super) fn may_take(&mut self) -> bool {
         let unread = self.connection.queued() + self.owed;
         let most = self.node.limits.oap.max_streams;
         if self.connection.is_closing()
@@ -225,29 +255,13 @@ impl<I: Transport> Session<I> {
         if unread < OAP_READ_BYTES || self.unread.is_some() {
             return true;
         }
-        self.unread = memory::reserve(&self.node, MemoryKind::Buffers, OAP_UNREAD_PAUSE_BYTES).ok();
+        self.unread = reserve(
+            &self.node.budget,
+            MemoryKind::Buffers,
+            OAP_UNREAD_PAUSE_BYTES,
+        )
+        .ok();
         self.unread.is_some()
-    }
-
-    /// A frame that does not fit the read buffer waits until its answer could be held too, and is
-    /// paid for, or else passed over.
-    fn consider_long_frame(&mut self) {
-        let Some(header) = self.connection.long_frame() else {
-            return;
-        };
-        let length = header.len as usize;
-        let unread = self.connection.queued() + self.owed;
-        let reserved = self.unread.as_ref().map_or(0, Reservation::reserved);
-        if unread > 0 && unread + reserved as usize + length > OAP_UNREAD_BYTES {
-            return;
-        }
-        match memory::reserve(&self.node, MemoryKind::Buffers, length) {
-            Ok(reservation) => {
-                self.long_frame = Some(reservation);
-                self.connection.grant_long_frame();
-            }
-            Err(_) => self.connection.skip_long_frame(),
-        }
     }
 
     /// Reads once; returns how many bytes came. Nothing is read that may not be taken.
@@ -267,6 +281,10 @@ impl<I: Transport> Session<I> {
             }
             Poll::Ready(Ok(count)) => {
                 self.received += count as u64;
+                self.turn += count;
+                if let Some(long_frame) = &mut self.long_frame {
+                    long_frame.fill(self.connection.arrived() as u64);
+                }
                 Ok(count)
             }
             Poll::Ready(Err(error)) => Err(error),
@@ -292,7 +310,10 @@ impl<I: Transport> Session<I> {
     }
 
     fn produce(&mut self) {
-        while self.connection.queued() < OAP_WRITE_AHEAD_BYTES && !self.connection.is_closing() {
+        while self.connection.queued() < OAP_WRITE_AHEAD_BYTES
+            && self.turn < OAP_TURN_BYTES
+            && !self.connection.is_closing()
+        {
             let Some(corr_id) = self.connection.poll_turn() else {
                 return;
             };
@@ -338,181 +359,7 @@ impl<I: Transport> Session<I> {
             .push_back((self.connection.end_of_queue(), in_progress));
     }
 
-    // --- Time and the end ------------------------------------------------------------------
-
-    /// Nothing moves: whether the connection is over, and when to look again.
-    fn look(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Ending> {
-        let at_rest = self.connection.is_at_rest();
-        if self.connection.is_closing() && self.connection.queued() == 0 {
-            return Some(Ending::Told);
-        }
-        let owes_nothing = self.connection.queued() == 0 && !self.connection.owes_answers(false);
-        if self.ended && owes_nothing && self.may_take() {
-            return Some(Ending::Silent);
-        }
-        let drained = self.drain.is_draining() && !self.connection.is_frame_open();
-        if at_rest && (self.slot.is_evicted() || drained) {
-            return Some(Ending::Silent);
-        }
-        self.occupy(now, at_rest);
-        if self.slowness.take_cut(cx.waker()) {
-            self.cut_slowest(now);
-            cx.waker().wake_by_ref();
-        }
-        self.poll_clocks(cx, now, at_rest)
-    }
-
-    fn poll_clocks(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut now: Instant,
-        at_rest: bool,
-    ) -> Option<Ending> {
-        let lets_go = at_rest && !self.connection.is_frame_open() && self.connection.has_memory();
-        self.rest_at = lets_go.then(|| self.rest_at.unwrap_or(now + REST));
-        loop {
-            self.observe_paces(now);
-            let moved = self.streams.values_mut().map(|stream| &mut stream.moved);
-            let moved = moved.chain(&mut self.leaving);
-            self.slowness.observe(now, moved, cx.waker());
-            let demand = self.node.limits.demand;
-            let uploads = self.streams.values().filter_map(|it| it.deadline(demand));
-            let deadlines = [
-                self.connection.poll_timeout().map(Instant::from_std),
-                self.paces.deadline(),
-                uploads.min(),
-                self.slowness.next_sample(),
-                self.rest_at,
-            ];
-            let next = deadlines.into_iter().flatten().min()?;
-            if self.timer.poll(cx, next).is_pending() {
-                return None;
-            }
-            now = clock::instant();
-            if self.rest_at.is_some_and(|at| at <= now) {
-                self.rest_at = None;
-                self.connection.release();
-            }
-            match self.connection.handle_timeout(now.into_std()) {
-                Some(Expired::Hello { begun }) => {
-                    let detail = "HELLO was not complete in time";
-                    let error = CallError::new(ErrorCode::HeadTimeout, detail);
-                    if begun {
-                        self.refuse(0, CONTROL, &error);
-                        self.end();
-                        cx.waker().wake_by_ref();
-                        return None;
-                    }
-                    self.node.metrics.oap_rejected(error.code);
-                    return Some(Ending::Silent);
-                }
-                Some(Expired::Idle) => return Some(Ending::Silent),
-                None => {}
-            }
-            self.observe_paces(now);
-            match self.paces.late(now) {
-                Some(Late::Reading) => {
-                    self.node.metrics.oap_rejected(ErrorCode::BodyTimeout);
-                    return Some(Ending::Unread);
-                }
-                Some(Late::Frame) => {
-                    let corr_id = self
-                        .connection
-                        .open_frame()
-                        .map_or(0, |(corr_id, _)| corr_id);
-                    let detail = "a frame came too slowly";
-                    let error = CallError::new(ErrorCode::BodyTimeout, detail);
-                    self.refuse(corr_id, CONTROL, &error);
-                    self.end();
-                    cx.waker().wake_by_ref();
-                    return None;
-                }
-                None => {}
-            }
-            let is_late = |it: &Stream| it.deadline(demand).is_some_and(|at| at <= now);
-            let late = self.streams.iter().find(|(_, stream)| is_late(stream));
-            if let Some((corr_id, _)) = late {
-                let error = CallError::new(ErrorCode::BodyTimeout, "the request came too slowly");
-                self.refuse(*corr_id, CONTROL, &error);
-                cx.waker().wake_by_ref();
-                return None;
-            }
-        }
-    }
-
-    fn observe_paces(&mut self, now: Instant) {
-        let is_read =
-            self.connection.is_open() && self.connection.long_frame().is_none() && self.may_take();
-        let waits = is_read && self.connection.is_frame_open();
-        let frames = self.connection.frames().0.iter().sum();
-        self.paces.frame(now, waits, self.received, frames);
-        let open_frame = self.connection.open_frame();
-        for (corr_id, stream) in &mut self.streams {
-            let its = open_frame.filter(|(open, _)| open == corr_id);
-            stream.observe(now, is_read, its.map_or(0, |(_, arriving)| arriving));
-        }
-        let written = self.connection.written();
-        let newest = self.unwritten.back();
-        if newest.is_some_and(|(_, request)| request.permits.is_some()) {
-            let leaving = &mut self.leaving;
-            leaving
-                .get_or_insert_with(|| Moved::from(now, written))
-                .set(written);
-        } else {
-            self.leaving = None;
-        }
-        let queued = self.connection.queued() > 0;
-        let unacknowledged = if queued { self.io.unacknowledged() } else { 0 };
-        let delivered = written.saturating_sub(unacknowledged);
-        self.paces.reading(now, queued, delivered);
-    }
-
-    /// Ends the slowest stream: a newcomer found everything taken.
-    fn cut_slowest(&mut self, now: Instant) {
-        let share = self.slowness.share();
-        let slow = self
-            .streams
-            .iter()
-            .filter_map(|(corr_id, stream)| Some((stream.moved.slow_rate(share, now)?, *corr_id)));
-        let slowest = slow.min();
-        let leaving = self.leaving.as_ref();
-        let leaving = leaving.and_then(|moved| moved.slow_rate(share, now));
-        if leaving.is_some_and(|rate| slowest.is_none_or(|(other, _)| rate <= other)) {
-            // These are queued whole and bounded by what may be unread, so they go on without.
-            for (_, request) in &mut self.unwritten {
-                request.permits = None;
-            }
-            self.leaving = None;
-        } else if let Some((_, corr_id)) = slowest {
-            let detail = "too much is in progress, and this request was the slowest";
-            let error = CallError::new(ErrorCode::SlowShare, detail);
-            self.refuse(corr_id, CONTROL, &error);
-        }
-    }
-
-    /// Once the drain has begun, what is in progress goes on and nothing new does.
-    pub(super) fn check_draining(&self) -> Result<(), CallError> {
-        if self.drain.is_draining() {
-            let detail = "the node is shutting down; this connection closes when it rests";
-            return Err(CallError::new(ErrorCode::Draining, detail));
-        }
-        Ok(())
-    }
-
-    /// A connection with a stream does not give way to newcomers; one at rest does, the longest
-    /// at rest first.
-    fn occupy(&mut self, now: Instant, at_rest: bool) {
-        let frames = self.connection.frames().0;
-        if !at_rest {
-            if !std::mem::replace(&mut self.is_busy, true) {
-                self.occupancy.busy();
-            }
-        } else if self.is_busy || frames != self.occupied {
-            self.is_busy = false;
-            self.occupied = frames;
-            self.slot.idle(now);
-        }
-    }
+    // --- The end ---------------------------------------------------------------------------
 
     /// Nothing more is read or begun; the last word may still be written.
     pub(super) fn end(&mut self) {

@@ -1,0 +1,98 @@
+//! A frame that does not fit the read buffer: whether it is worth reading, and what pays for it.
+//!
+//! Its header alone asks for up to 1 MiB. So the stages that a request goes through before its
+//! body is read are gone through here, on the header, and its permit is held while the rest comes.
+
+use super::question;
+use super::session::Session;
+use crate::buffer::paid;
+use crate::call::CallError;
+use crate::guard::admission;
+use bytes::Bytes;
+use micronode_engine::{MemoryKind, Reservation};
+use micronode_hardening::{BodyPolicy, Permit, Transport};
+use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
+use micronode_protocol::limits::OAP_UNREAD_BYTES;
+use micronode_protocol::operation::Operation;
+use tokio::time::Instant;
+
+/// A long frame that is being read.
+pub(super) struct LongFrame {
+    /// For all of it; filled as far as it has come.
+    reservation: Reservation,
+    /// Of the request that it opens.
+    permit: Option<Permit>,
+    /// When a request that is taken as one has to be there.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl LongFrame {
+    /// Takes note of how many bytes of it have come.
+    pub(super) fn fill(&mut self, came: u64) {
+        let came = came.min(self.reservation.reserved());
+        self.reservation.fill(came - self.reservation.filled());
+    }
+
+    /// It is here: its payload, which pays for itself from now on, and its request's permit.
+    pub(super) fn arrive(mut self, payload: Bytes) -> (Bytes, Option<Permit>) {
+        self.fill(u64::MAX);
+        (paid(payload, self.reservation), self.permit)
+    }
+}
+
+impl<I: Transport> Session<I> {
+    /// Decides about a long frame: it waits until its answer could be held too, and then is paid
+    /// for and read, or else thrown away as it comes.
+    pub(super) fn consider_long_frame(&mut self, now: Instant) {
+        let Some(header) = self.connection.long_frame().copied() else {
+            return;
+        };
+        if !self.connection.wants_long_frame() {
+            return self.connection.skip_long_frame();
+        }
+        let unread = self.connection.queued() + self.owed;
+        let reserved = self.unread.as_ref().map_or(0, Reservation::reserved);
+        if unread > 0 && unread + reserved as usize + header.len as usize > OAP_UNREAD_BYTES {
+            return;
+        }
+        match self.admit_long_frame(&header, now) {
+            Ok(long_frame) => {
+                self.long_frame = Some(long_frame);
+                self.connection.grant_long_frame();
+            }
+            Err(error) => {
+                self.skipped_for = Some(error);
+                self.connection.skip_long_frame();
+            }
+        }
+    }
+
+    fn admit_long_frame(&self, header: &Header, now: Instant) -> Result<LongFrame, CallError> {
+        let (mut permit, mut deadline) = (None, None);
+        if header.flags.has(Flags::START) {
+            let operation = Operation::of(header.app, header.code);
+            let operation = operation.ok_or_else(question::no_such_operation)?;
+            admission::authority(header.cap_len > 0)?;
+            permit = match admission::admit_at_once(&self.node, question::cost(operation), now)? {
+                Some(permit) => Some(permit),
+                // Nobody gives way for so much.
+                None => Some(self.node.in_flight.acquire()?),
+            };
+            self.check_draining()?;
+            let one_shot = self.node.limits.one_shot;
+            if operation != Operation::ObjectPut {
+                let payload = header.len as usize - HEADER_BYTES;
+                one_shot.check_length(payload.saturating_sub(header.cap_len.into()) as u64)?;
+                if let BodyPolicy::OneShot { deadline: time, .. } = one_shot {
+                    deadline = Some(now + time);
+                }
+            }
+        }
+        let length = header.len.into();
+        Ok(LongFrame {
+            reservation: self.node.budget.reserve(MemoryKind::Buffers, length)?,
+            permit,
+            deadline,
+        })
+    }
+}
