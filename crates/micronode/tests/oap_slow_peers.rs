@@ -47,16 +47,23 @@ fn a_frame_that_stops_or_trickles_is_cut() {
     let frame = Frame::request(9, ECHO, WHOLE, &object(MIB - 100)).encode();
     let since = Instant::now();
     // In the header its stream is not known yet.
-    for (length, id) in [(1, 0), (37, 0), (38, 9), (100, 9), (100_000, 9)] {
-        let mut client = node.greet();
-        client.send(&frame[..length]);
+    let cuts = [(1, 0), (37, 0), (38, 9), (100, 9), (100_000, 9)];
+    let stopped: Vec<Oap> = cuts
+        .iter()
+        .map(|(length, _)| {
+            let mut client = node.greet();
+            client.send(&frame[..*length]);
+            client
+        })
+        .collect();
+    for (mut client, (_, id)) in stopped.into_iter().zip(cuts) {
         client.assert_last_word(id, "body_timeout");
     }
     assert!(since.elapsed() >= BRIEF.0);
     assert_eq!(node.rejected("body_timeout"), (5.0, 5.0));
     // Always moving, and far below the least rate.
     let mut client = node.greet();
-    trickle(&mut client, &frame[..400], 40);
+    trickle(&mut client, &frame[..400], 20);
     client.assert_last_word(9, "body_timeout");
     node.wait_until_empty();
 }
@@ -67,7 +74,7 @@ fn a_frame_that_stops_or_trickles_is_cut() {
 fn a_frame_may_take_longer_than_the_interval_if_it_moves() {
     let limits = [("progress_interval", BRIEF.1), ("idle_keep_alive", BRIEF.1)];
     let node = Node::with_limits(&limits, &[]);
-    let bytes = object(3 * CHUNK);
+    let bytes = object(2 * CHUNK);
     let mut client = node.greet();
     let id = client.begin(PUT, &put(&hash(&bytes), 0, ""));
     for chunk in bytes.chunks(CHUNK) {
