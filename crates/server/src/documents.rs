@@ -196,6 +196,14 @@ fn fixed_caps_are_the_ones_in_force() {
         ),
         ("OAP: HELLO", bytes(limits::OAP_HELLO_BYTES)),
         (
+            "OAP: frames that ask for nothing",
+            format!(
+                "{}, then {}/s",
+                limits::OAP_IDLE_FRAMES,
+                limits::OAP_IDLE_FRAMES_PER_SECOND
+            ),
+        ),
+        (
             "Admin plane: connections",
             limits::ADMIN_CONNECTIONS.to_string(),
         ),

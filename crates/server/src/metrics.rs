@@ -104,7 +104,7 @@ impl ByCode {
 pub(crate) struct Metrics {
     routes: [RouteMetrics; Route::ALL.len()],
     rejected: ByCode,
-    /// Those of [`rejected`](Self::rejected) that were answered over OAP.
+    /// Those of [`rejected`](Self::rejected) that were answered, or closed without a word, over OAP.
     oap_rejects: ByCode,
     /// Frames by direction (in, out) and kind.
     oap_frames: [[AtomicU64; Kind::ALL.len()]; 2],
