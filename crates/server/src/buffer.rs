@@ -5,7 +5,6 @@ use crate::call::{CallBody, CallError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use micronode_engine::{Budget, MemoryKind, OverBudget, Reservation};
-use micronode_protocol::limits::GROUP_BYTES;
 
 /// A collected body together with the reservation that pays for it.
 pub(crate) struct Collected {
@@ -61,7 +60,8 @@ pub(crate) fn reserve(
 }
 
 /// Collects a body that the guard has capped at one-shot size. Memory is reserved before it is
-/// allocated, one group at a time.
+/// allocated, and doubles from what the first piece needs: many small bodies at once hold no more
+/// than twice their bytes.
 pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Collected, CallError> {
     let mut reservation = budget.reserve(MemoryKind::Buffers, 0)?;
     let mut bytes = BytesMut::new();
@@ -71,9 +71,7 @@ pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Colle
         };
         let needed = bytes.len() + piece.len();
         if needed > bytes.capacity() {
-            let capacity = needed
-                .next_multiple_of(GROUP_BYTES)
-                .max(2 * bytes.capacity());
+            let capacity = needed.max(2 * bytes.capacity());
             let more = (capacity - bytes.capacity()) as u64;
             reservation.grow(more)?;
             reservation.fill(more);

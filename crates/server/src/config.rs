@@ -131,8 +131,8 @@ pub enum Budget {
 /// `oap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OapListener {
-    /// Beside the data listener: [`Config::OAP`] where that has its own default address, and any
-    /// free port of the same IP address where it has another.
+    /// Beside the data listener: [`Config::OAP`] where that has its own default address and nobody
+    /// else is there, and otherwise any free port of the same IP address.
     Auto,
     /// Nowhere.
     Off,

@@ -18,6 +18,11 @@ use tokio::sync::mpsc;
 /// How often a worker looks at its own punctuality.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Polls of tasks that are ready before sockets and timers are looked at again. A connection works
+/// for up to a millisecond a poll and may make itself ready again by what it does, so the runtime's
+/// own 61 are a long time for who waits at a socket.
+const POLLS_PER_LOOK: u32 = 16;
+
 /// Worker threads that run `T`s: a task type that is handed over before it has a runtime.
 pub(crate) struct Workers<T> {
     workers: Vec<Worker<T>>,
@@ -51,6 +56,7 @@ impl<T: Send + 'static> Workers<T> {
             // The runtime is built here, so that its failure is a start-up error.
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
+                .event_interval(POLLS_PER_LOOK)
                 .build()?;
             let (tasks, handed_over) = mpsc::channel(WORKER_BACKLOG);
             let load = Arc::new(AtomicUsize::new(0));

@@ -66,7 +66,8 @@ pub(super) struct ConfigArgs {
     /// Address of the admin listener; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<String>,
-    /// Address of the OAP listener, off, or auto (127.0.0.1:8081, or a free port if --bind is given)
+    /// Address of the OAP listener, off, or auto (127.0.0.1:8081, or a free port if that is taken or
+    /// --bind is given)
     #[arg(long, value_name = "ADDR:PORT")]
     oap: Option<String>,
     /// Memory budget for objects and buffers, such as 512MiB

@@ -215,7 +215,7 @@ pub static KEYS: &[Key] = &[
     Key::any(
         "oap",
         Field::Oap(place!(oap)),
-        "Address of the OAP listener, \"off\", or \"auto\": 127.0.0.1:8081, or any free port if bind is not the default.",
+        "Address of the OAP listener, \"off\", or \"auto\": 127.0.0.1:8081, or a free port if that is taken or bind is not the default.",
     )
     .flag("--oap"),
     Key::any(

@@ -7,7 +7,7 @@ use super::file::{self, Entry, Given, SyntaxError};
 use super::key::{ENV_PREFIX, KEYS, Key};
 use super::nearest::nearest;
 use super::problem::{ConfigError, Origin, Problem, Reason};
-use super::{Budget, Config, memory};
+use super::{Budget, Config, OapListener, memory};
 
 /// Variables with our prefix that tell a client what to talk to, and say nothing to a node.
 const CLIENT_VARIABLES: [&str; 3] = ["MICRO_URL", "MICRO_TOKEN", "MICRO_GRANT"];
@@ -210,7 +210,10 @@ impl Layers {
             origins[index].clone()
         };
         let Config { bind, admin, .. } = self.config;
-        let oap = self.config.oap_address();
+        let oap = match self.config.oap {
+            OapListener::At(address) => Some(address),
+            OapListener::Auto | OapListener::Off => None,
+        };
         let listeners = [("bind", Some(bind)), ("admin", Some(admin)), ("oap", oap)];
         let [bind, admin, oap] = listeners;
         for ((other, taken), (key, address)) in [(bind, admin), (bind, oap), (admin, oap)] {

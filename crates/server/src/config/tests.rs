@@ -334,11 +334,13 @@ fn listeners_need_two_addresses_unless_the_port_is_free() {
         ["admin: 127.0.0.1:81 is the address of `bind` too: give them different ports"]
     );
     assert!(both("127.0.0.1:0").is_ok());
-    // OAP's own default is an address too.
+    let with_oap = |oap| load_env(&[("MICRO_ADMIN", "127.0.0.1:8081"), ("MICRO_OAP", oap)]);
     assert_eq!(
-        problems(load_env(&[("MICRO_ADMIN", "127.0.0.1:8081")])),
+        problems(with_oap("127.0.0.1:8081")),
         ["oap: 127.0.0.1:8081 is the address of `admin` too: give them different ports"]
     );
+    // It goes somewhere else.
+    assert!(with_oap("auto").is_ok());
 }
 
 #[test]

@@ -77,11 +77,11 @@ pub(super) fn command(operation: Operation, payload: &[u8]) -> Result<(Asked, Co
             },
         ),
         Operation::ObjectHas => {
-            let addresses = decode_addresses(payload).map_err(|error| {
-                bad_request(match error {
-                    FieldsError::TooLong => "at most 4096 addresses may be asked for at once",
-                    _ => "the payload consists of addresses of 32 bytes",
-                })
+            let addresses = decode_addresses(payload).map_err(|error| match error {
+                FieldsError::TooLong => {
+                    bad_request("at most 4096 addresses may be asked for at once")
+                }
+                _ => truncated(),
             })?;
             (Asked::Has, Command::Has { addresses })
         }
