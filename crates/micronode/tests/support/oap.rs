@@ -163,9 +163,9 @@ impl Oap {
         self.reply(id)
     }
 
-    /// Nothing more will be sent.
+    /// Nothing more will be sent; a peer that has closed already does not fail the test here.
     pub fn finish(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     // --- In --------------------------------------------------------------------------------
