@@ -98,6 +98,75 @@ fn a_long_frame_goes_through_the_stages_of_refusal_before_it_is_paid_for() {
     assert_eq!(node.memory_of("buffers"), 0);
 }
 
+/// The deadline of a long frame outlived the frame: a connection whose peer did not read was told of
+/// it again with every poll, for ever, on a core of its own and into memory that nobody paid for.
+#[test]
+fn a_late_long_frame_is_told_of_once_also_to_who_does_not_read() {
+    let limits = [("one_shot_deadline", "300ms"), ("progress_interval", "3s")];
+    let node = Node::with_limits(&limits, &[]);
+    let bytes = object(8 * MIB);
+    node.store(&bytes);
+    let mut client = Oap::with_small_window(node.oap());
+    // More would leave so much unread that nothing else is taken.
+    for _ in 0..2 {
+        client.ask(GET, &get(&hash(&bytes), 0, 0));
+    }
+    let downloads = "inflight_requests{route=\"/o/{addr}\"}";
+    wait_until("the downloads", || node.metric(downloads) == Some(2.0));
+    let late = Frame::request(99, ECHO, WHOLE, &bytes[..73 * KIB]).encode();
+    client.send(&late[..1000]);
+    wait_until("the peer being cut off", || {
+        node.metric(downloads) == Some(0.0)
+    });
+    let told = node.metric("oap_frames_total{direction=\"out\",kind=\"resp\"}");
+    assert!(told.unwrap() < 100.0, "{told:?} frames");
+    wait_until_nothing_is_held(&node);
+}
+
+/// A long frame that came too late ended its connection, and so the streams of others on it.
+#[test]
+fn a_late_long_frame_fails_its_stream_alone() {
+    let node = Node::with_limits(&[("one_shot_deadline", "300ms")], &[]);
+    let mut client = node.greet();
+    let upload = client.begin(PUT, &plain_put());
+    let late = Frame::request(99, ECHO, WHOLE, &object(100 * KIB)).encode();
+    client.send(&late[..1000]);
+    wait_until("it being read", || node.memory_of("buffers") > 0);
+    wait_until_nothing_is_held(&node);
+    client.send(&late[1000..]);
+    client.reply(99).assert_problem("body_timeout");
+    client.end(upload, PUT, b"goes on");
+    assert_eq!(client.reply(upload).stored().1, 7);
+}
+
+/// Echoes in parts were owed only once they had been answered, so that as many as a connection has
+/// streams could be whole, a mebibyte each, for a peer that reads none.
+#[test]
+fn echoes_that_are_whole_are_owed_at_once() {
+    let node = Node::with_limits(&[("one_shot_deadline", "2s")], &[]);
+    let body = object(MIB);
+    let mut client = Oap::with_small_window(node.oap());
+    let ids: Vec<u64> = (0..6)
+        .map(|_| {
+            let id = client.begin(ECHO, b"");
+            for chunk in body.chunks(CHUNK) {
+                client.go_on(id, ECHO, chunk);
+            }
+            id
+        })
+        .collect();
+    wait_until("all but their ends", || {
+        node.memory_of("buffers") >= 6 * MIB as u64
+    });
+    for id in ids {
+        client.end(id, ECHO, b"");
+    }
+    wait_until("all but one being given up", || {
+        node.memory_of("buffers") <= MOST
+    });
+    assert!(node.memory_of("buffers") > 0, "one is owed");
+}
+
 /// Waits until the node has cut off `client`, and checks what it held for it meanwhile; the most
 /// that was seen.
 #[track_caller]

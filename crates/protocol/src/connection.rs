@@ -252,7 +252,10 @@ impl Connection {
                 }
             };
             if let Some(event) = event {
-                self.idle_frames += u64::from(matches!(event, Event::Fault(_)));
+                // A frame that was skipped is no fault of the peer's.
+                let at_fault = |fault: &Fault| fault.code != ErrorCode::Degraded;
+                let is_idle = matches!(&event, Event::Fault(fault) if at_fault(fault));
+                self.idle_frames += u64::from(is_idle);
                 return Some(event);
             }
         }
@@ -596,9 +599,10 @@ impl Connection {
         Some(expired)
     }
 
-    /// Nothing more is read; what is queued may still be written.
+    /// Nothing more is read, and what was is let go of; what is queued may still be written.
     pub fn close(&mut self) {
         self.phase = Phase::Closing;
+        self.decoder = Decoder::new(self.limits.max_frame);
     }
 
     /// Whether nothing more will be read.

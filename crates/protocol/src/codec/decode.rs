@@ -179,11 +179,13 @@ impl Decoder {
         }
     }
 
-    /// Throws the long frame away as it comes.
+    /// Throws the long frame away as it comes, and what has come of it; also one that has been
+    /// granted its memory, which is given back.
     pub fn skip(&mut self) {
-        if let State::Long(header, Long::Undecided) = self.state {
+        if let State::Long(header, _) = self.state {
+            // Nothing is there of the next frame: this one does not fit.
             let left = header.len as usize - self.buffer.len();
-            self.buffer.clear();
+            self.buffer = BytesMut::new();
             self.state = State::Skipping(header, left);
         }
     }
@@ -433,10 +435,10 @@ mod tests {
         assert_eq!(frames, OAP_READ_BYTES / 138);
     }
 
-    /// A frame that had been granted its memory could still be skipped, with more in the buffer
-    /// than the usual size has room for.
+    /// A frame that had been granted its memory could be skipped with more in the buffer than the
+    /// usual size has room for.
     #[test]
-    fn what_was_decided_about_a_long_frame_stays_decided() {
+    fn a_granted_frame_that_is_skipped_gives_its_memory_back() {
         let whole = Flags::REQ.with(Flags::WHOLE);
         let stream = bytes_of(whole, 0, 2 * OAP_READ_BYTES, 1);
         let mut decoder = Decoder::new(OAP_FRAME_BYTES);
@@ -445,8 +447,11 @@ mod tests {
         decoder.grant();
         at += read(&mut decoder, &stream[at..stream.len() - 1]);
         decoder.skip();
+        assert_eq!(decoder.capacity(), 0);
+        assert_eq!(decoder.next(), Ok(None));
         assert_eq!(read(&mut decoder, &stream[at..]), 1);
-        assert!(matches!(decoder.next(), Ok(Some(Decoded::Frame(_)))));
+        assert!(matches!(decoder.next(), Ok(Some(Decoded::Skipped(_)))));
+        assert!(decoder.capacity() <= OAP_READ_BYTES && !decoder.is_frame_open());
     }
 
     #[test]

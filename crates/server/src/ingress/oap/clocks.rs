@@ -1,5 +1,6 @@
 //! The clocks of a connection: whether it is over, what is late, and when to look again.
 
+use super::long_frame::LongFrame;
 use super::pace::{Late, Moved};
 use super::session::{Ending, Session};
 use super::stream::Stream;
@@ -19,7 +20,6 @@ const REST: Duration = Duration::from_secs(1);
 impl<I: Transport> Session<I> {
     /// Nothing moves: whether the connection is over, and when to look again.
     pub(super) fn look(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Ending> {
-        let at_rest = self.connection.is_at_rest();
         if self.connection.is_closing() && self.connection.queued() == 0 {
             return Some(Ending::Told);
         }
@@ -28,9 +28,22 @@ impl<I: Transport> Session<I> {
             return Some(Ending::Silent);
         }
         let drained = self.drain.is_draining() && !self.connection.is_frame_open();
-        if at_rest && (self.slot.is_evicted() || drained) {
+        if self.is_at_rest() && (self.slot.is_evicted() || drained) {
             return Some(Ending::Silent);
         }
+        self.tend(cx, now)
+    }
+
+    /// A request that has been admitted is being served, also while the rest of its only frame
+    /// comes.
+    fn is_at_rest(&self) -> bool {
+        self.connection.is_at_rest() && self.long_frame.is_none()
+    }
+
+    /// What is due by the clock, and when to look again. A connection that is never at a loss for
+    /// work is tended between its turns.
+    pub(super) fn tend(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Ending> {
+        let at_rest = self.is_at_rest();
         self.occupy(now, at_rest);
         if self.slowness.take_cut(cx.waker()) {
             self.cut_slowest(now);
@@ -54,6 +67,8 @@ impl<I: Transport> Session<I> {
             self.observe_paces(now);
             let moved = self.streams.values_mut().map(|stream| &mut stream.moved);
             let moved = moved.chain(&mut self.leaving);
+            let arriving = self.long_frame.as_mut().map(|frame| &mut frame.moved);
+            let moved = moved.chain(arriving);
             self.slowness.observe(now, moved, cx.waker());
             let demand = self.node.limits.demand;
             let uploads = self.streams.values().filter_map(|it| it.deadline(demand));
@@ -61,7 +76,7 @@ impl<I: Transport> Session<I> {
                 self.connection.poll_timeout().map(Instant::from_std),
                 self.paces.deadline(),
                 uploads.min(),
-                self.long_frame.as_ref().and_then(|frame| frame.deadline),
+                self.long_frame.as_ref().and_then(LongFrame::deadline),
                 self.slowness.next_sample(),
                 self.rest_at,
             ];
@@ -91,12 +106,7 @@ impl<I: Transport> Session<I> {
                 None => {}
             }
             self.observe_paces(now);
-            let long_frame = self.long_frame.as_ref().and_then(|frame| frame.deadline);
-            let late = match long_frame {
-                Some(deadline) if deadline <= now => Some(Late::Frame),
-                _ => self.paces.late(now),
-            };
-            match late {
+            match self.paces.late(now) {
                 Some(Late::Reading) => {
                     self.node.metrics.oap_rejected(ErrorCode::BodyTimeout);
                     return Some(Ending::Unread);
@@ -115,6 +125,13 @@ impl<I: Transport> Session<I> {
                 }
                 None => {}
             }
+            let long_frame = self.long_frame.as_ref().and_then(LongFrame::deadline);
+            if long_frame.is_some_and(|at| at <= now) {
+                let error = CallError::new(ErrorCode::BodyTimeout, "the request came too slowly");
+                self.give_up_long_frame(error);
+                cx.waker().wake_by_ref();
+                return None;
+            }
             let is_late = |it: &Stream| it.deadline(demand).is_some_and(|at| at <= now);
             let late = self.streams.iter().find(|(_, stream)| is_late(stream));
             if let Some((corr_id, _)) = late {
@@ -130,6 +147,9 @@ impl<I: Transport> Session<I> {
         let is_read =
             self.connection.is_open() && self.connection.long_frame().is_none() && self.may_take();
         let waits = is_read && self.connection.is_frame_open();
+        if let Some(long_frame) = &mut self.long_frame {
+            long_frame.observe(now, is_read);
+        }
         let frames = self.connection.frames().0.iter().sum();
         self.paces.frame(now, waits, self.received, frames);
         let open_frame = self.connection.open_frame();
@@ -163,15 +183,20 @@ impl<I: Transport> Session<I> {
         let slowest = slow.min();
         let leaving = self.leaving.as_ref();
         let leaving = leaving.and_then(|moved| moved.slow_rate(share, now));
-        if leaving.is_some_and(|rate| slowest.is_none_or(|(other, _)| rate <= other)) {
+        let arriving = self.long_frame.as_ref();
+        let arriving = arriving.and_then(|frame| frame.moved.slow_rate(share, now));
+        let detail = "too much is in progress, and this request was the slowest";
+        let error = CallError::new(ErrorCode::SlowShare, detail);
+        let others = slowest.map(|(rate, _)| rate).into_iter().chain(leaving);
+        if arriving.is_some_and(|rate| others.min().is_none_or(|other| rate <= other)) {
+            self.give_up_long_frame(error);
+        } else if leaving.is_some_and(|rate| slowest.is_none_or(|(other, _)| rate <= other)) {
             // These are queued whole and bounded by what may be unread, so they go on without.
             for (_, request) in &mut self.unwritten {
                 request.permits = None;
             }
             self.leaving = None;
         } else if let Some((_, corr_id)) = slowest {
-            let detail = "too much is in progress, and this request was the slowest";
-            let error = CallError::new(ErrorCode::SlowShare, detail);
             self.refuse(corr_id, CONTROL, &error);
         }
     }
@@ -187,7 +212,7 @@ impl<I: Transport> Session<I> {
 
     /// A connection with a stream does not give way to newcomers; one at rest does, the longest
     /// at rest first.
-    pub(super) fn occupy(&mut self, now: Instant, at_rest: bool) {
+    fn occupy(&mut self, now: Instant, at_rest: bool) {
         let frames = self.connection.frames().0;
         if !at_rest {
             if !std::mem::replace(&mut self.is_busy, true) {

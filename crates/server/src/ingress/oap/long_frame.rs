@@ -3,6 +3,7 @@
 //! Its header alone asks for up to 1 MiB. So the stages that a request goes through before its
 //! body is read are gone through here, on the header, and its permit is held while the rest comes.
 
+use super::pace::Moved;
 use super::question;
 use super::session::Session;
 use crate::buffer::paid;
@@ -12,8 +13,9 @@ use bytes::Bytes;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{BodyPolicy, Permit, Transport};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
-use micronode_protocol::limits::OAP_UNREAD_BYTES;
+use micronode_protocol::limits::{DECOMPRESS_RATIO, OAP_UNREAD_BYTES};
 use micronode_protocol::operation::Operation;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A long frame that is being read.
@@ -22,14 +24,32 @@ pub(super) struct LongFrame {
     reservation: Reservation,
     /// Of the request that it opens.
     permit: Option<Permit>,
-    /// When a request that is taken as one has to be there.
-    pub(super) deadline: Option<Instant>,
+    /// For a request that is taken as one: how long it may still be waited for.
+    time_left: Option<Duration>,
+    /// Since when it is.
+    waiting: Option<Instant>,
+    /// How fast it comes.
+    pub(super) moved: Moved,
 }
 
 impl LongFrame {
+    /// Takes note of whether the peer is waited for: the node's own pauses are not the peer's.
+    pub(super) fn observe(&mut self, now: Instant, is_read: bool) {
+        if let (Some(since), Some(left)) = (self.waiting.take(), &mut self.time_left) {
+            *left = left.saturating_sub(now - since);
+        }
+        self.waiting = is_read.then_some(now);
+    }
+
+    /// When it comes too late.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        Some(self.waiting? + self.time_left?)
+    }
+
     /// Takes note of how many bytes of it have come.
     pub(super) fn fill(&mut self, came: u64) {
         let came = came.min(self.reservation.reserved());
+        self.moved.set(came);
         self.reservation.fill(came - self.reservation.filled());
     }
 
@@ -43,6 +63,8 @@ impl LongFrame {
 impl<I: Transport> Session<I> {
     /// Decides about a long frame: it waits until its answer could be held too, and then is paid
     /// for and read, or else thrown away as it comes.
+    ///
+    /// Asked when all work that was ready has been done, whose answers are unread then.
     pub(super) fn consider_long_frame(&mut self, now: Instant) {
         let Some(header) = self.connection.long_frame().copied() else {
             return;
@@ -52,23 +74,34 @@ impl<I: Transport> Session<I> {
         }
         let unread = self.connection.queued() + self.owed;
         let reserved = self.unread.as_ref().map_or(0, Reservation::reserved);
-        if unread > 0 && unread + reserved as usize + header.len as usize > OAP_UNREAD_BYTES {
+        let asks = if header.flags.has(Flags::COMP) {
+            let ratio = DECOMPRESS_RATIO as usize;
+            (header.len as usize * ratio).min(self.node.limits.oap.max_frame)
+        } else {
+            header.len as usize
+        };
+        if unread > 0 && unread + reserved as usize + asks > OAP_UNREAD_BYTES {
             return;
         }
         match self.admit_long_frame(&header, now) {
-            Ok(long_frame) => {
+            Ok(mut long_frame) => {
+                long_frame.fill(self.connection.arrived() as u64);
                 self.long_frame = Some(long_frame);
                 self.connection.grant_long_frame();
             }
-            Err(error) => {
-                self.skipped_for = Some(error);
-                self.connection.skip_long_frame();
-            }
+            Err(error) => self.give_up_long_frame(error),
         }
     }
 
+    /// The rest of the frame is thrown away as it comes, and then its stream is told why.
+    pub(super) fn give_up_long_frame(&mut self, error: CallError) {
+        self.long_frame = None;
+        self.skipped_for = Some(error);
+        self.connection.skip_long_frame();
+    }
+
     fn admit_long_frame(&self, header: &Header, now: Instant) -> Result<LongFrame, CallError> {
-        let (mut permit, mut deadline) = (None, None);
+        let (mut permit, mut time_left) = (None, None);
         if header.flags.has(Flags::START) {
             let operation = Operation::of(header.app, header.code);
             let operation = operation.ok_or_else(question::no_such_operation)?;
@@ -83,8 +116,8 @@ impl<I: Transport> Session<I> {
             if operation != Operation::ObjectPut {
                 let payload = header.len as usize - HEADER_BYTES;
                 one_shot.check_length(payload.saturating_sub(header.cap_len.into()) as u64)?;
-                if let BodyPolicy::OneShot { deadline: time, .. } = one_shot {
-                    deadline = Some(now + time);
+                if let BodyPolicy::OneShot { deadline, .. } = one_shot {
+                    time_left = Some(deadline);
                 }
             }
         }
@@ -92,7 +125,9 @@ impl<I: Transport> Session<I> {
         Ok(LongFrame {
             reservation: self.node.budget.reserve(MemoryKind::Buffers, length)?,
             permit,
-            deadline,
+            time_left,
+            waiting: None,
+            moved: Moved::new(now),
         })
     }
 }

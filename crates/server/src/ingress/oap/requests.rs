@@ -4,7 +4,7 @@ use super::answer::render;
 use super::inbox::{Chunks, InboxBody, inbox};
 use super::question::{self, Asked};
 use super::session::Session;
-use super::stream::{Stream, StreamState};
+use super::stream::{EchoBody, Stream, StreamState};
 use super::{memory, pace::Moved};
 use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Reply};
@@ -69,6 +69,7 @@ impl<I: Transport> Session<I> {
                 cap,
                 mut part,
             } => {
+                self.turn += OAP_REQUEST_BYTES;
                 let is_owned = long_frame.is_some() || part.compressed;
                 let permit = long_frame.and_then(|frame| {
                     let (payload, permit) = frame.arrive(std::mem::take(&mut part.payload));
@@ -140,7 +141,6 @@ impl<I: Transport> Session<I> {
             }
         };
 
-        self.turn += OAP_REQUEST_BYTES;
         let is_one_frame = part.end;
         let payload = self.payload(part)?;
         let permit = match permit {
@@ -154,6 +154,10 @@ impl<I: Transport> Session<I> {
         };
 
         let (inbox, body) = inbox(&self.backlog);
+        let mut echo = (operation == Operation::Echo).then(EchoBody::default);
+        if let Some(echo) = &mut echo {
+            self.owed += echo.add(payload.len(), is_one_frame);
+        }
         inbox.put(payload, is_one_frame);
         let work = work(node, corr_id, operation, permit, body, is_one_frame, now);
         let (work, abort) = abortable(work.boxed());
@@ -161,7 +165,12 @@ impl<I: Transport> Session<I> {
         let pace = (operation == Operation::ObjectPut).then(Progress::default);
         let stream = Stream {
             moved: Moved::new(now),
-            state: StreamState::Asking { inbox, abort, pace },
+            state: StreamState::Asking {
+                inbox,
+                abort,
+                pace,
+                echo,
+            },
             in_progress,
         };
         self.streams.insert(corr_id, stream);
@@ -176,8 +185,13 @@ impl<I: Transport> Session<I> {
             return;
         };
         stream.moved.add(length);
-        match (payload, &stream.state) {
-            (Ok(payload), StreamState::Asking { inbox, .. }) => inbox.put(payload, ends),
+        match (payload, &mut stream.state) {
+            (Ok(payload), StreamState::Asking { inbox, echo, .. }) => {
+                if let Some(echo) = echo {
+                    self.owed += echo.add(payload.len(), ends);
+                }
+                inbox.put(payload, ends);
+            }
             // It is answered already, and will hear so.
             (Ok(_), StreamState::Answering { .. }) => {}
             (Err(error), _) => self.refuse(corr_id, CONTROL, &error),
@@ -199,6 +213,7 @@ impl<I: Transport> Session<I> {
         let Some(stream) = self.streams.remove(&done.corr_id) else {
             return;
         };
+        self.owed -= stream.state.owed();
         let mut in_progress = stream.in_progress;
         let answered = done.result.and_then(|(asked, reply, permits)| {
             in_progress.permits = Some(permits);
@@ -274,15 +289,16 @@ impl<I: Transport> Session<I> {
         self.node.metrics.oap_rejected(error.code);
         self.forget(corr_id);
         let document = problem::document(error, &corr_id.to_string());
+        self.turn += document.len();
         self.connection.refuse(corr_id, app, error.code, document);
     }
 
     /// Lets go of everything that a stream has here.
     fn forget(&mut self, corr_id: u64) {
         if let Some(stream) = self.streams.remove(&corr_id) {
-            match stream.state {
-                StreamState::Asking { abort, .. } => abort.abort(),
-                StreamState::Answering { body, .. } => self.owed -= body.owed(),
+            self.owed -= stream.state.owed();
+            if let StreamState::Asking { abort, .. } = stream.state {
+                abort.abort();
             }
         }
     }

@@ -160,6 +160,7 @@ impl<I: Transport> Session<I> {
             let now = clock::instant();
             let cut_short = self.take_events(now);
             self.poll_work(cx);
+            self.consider_long_frame(now);
             self.produce();
             let wrote = match self.poll_write(cx, now) {
                 Ok(count) => count,
@@ -170,11 +171,10 @@ impl<I: Transport> Session<I> {
                 Err(_) => break Some(Ending::Silent),
             };
             if self.turn >= OAP_TURN_BYTES {
-                self.occupy(now, self.connection.is_at_rest());
                 // Others on this thread have a turn, and sockets are looked at before the next one:
                 // waking oneself would be quicker, and blind to what the peer sends meanwhile.
                 let _ = pin!(tokio::task::yield_now()).poll(cx);
-                break None;
+                break self.tend(cx, now);
             }
             if wrote + read == 0 {
                 if cut_short && self.may_take() {
@@ -216,7 +216,6 @@ impl<I: Transport> Session<I> {
                     // The frame that it paid for has come to nothing.
                     self.long_frame = None;
                 }
-                self.consider_long_frame(now);
                 return false;
             };
             self.event(event, now);
@@ -310,6 +309,11 @@ impl<I: Transport> Session<I> {
     }
 
     fn produce(&mut self) {
+        // A long frame waits for room: what is queued goes first.
+        if self.connection.long_frame().is_some() && self.owed == 0 && self.connection.queued() > 0
+        {
+            return;
+        }
         while self.connection.queued() < OAP_WRITE_AHEAD_BYTES
             && self.turn < OAP_TURN_BYTES
             && !self.connection.is_closing()
@@ -364,6 +368,8 @@ impl<I: Transport> Session<I> {
     /// Nothing more is read or begun; the last word may still be written.
     pub(super) fn end(&mut self) {
         self.connection.close();
+        self.long_frame = None;
+        self.skipped_for = None;
         self.streams.clear();
         self.work = FuturesUnordered::new();
         self.owed = 0;

@@ -22,9 +22,42 @@ pub(super) enum StreamState {
         abort: AbortHandle,
         /// Of an upload. Anything else has to come whole within a time.
         pace: Option<Progress>,
+        /// What an echo has been sent.
+        echo: Option<EchoBody>,
     },
     /// The rest of its answer.
     Answering { code: u16, body: AnswerBody },
+}
+
+/// The body of an echo. Once it is whole it is an answer, and owed: many of them could be whole
+/// before the first has been answered.
+#[derive(Default)]
+pub(super) struct EchoBody {
+    bytes: usize,
+    is_whole: bool,
+}
+
+impl EchoBody {
+    /// Takes note of a part; what is owed more.
+    pub(super) fn add(&mut self, bytes: usize, ends: bool) -> usize {
+        self.bytes += bytes;
+        self.is_whole = ends;
+        self.owed()
+    }
+
+    fn owed(&self) -> usize {
+        if self.is_whole { self.bytes } else { 0 }
+    }
+}
+
+impl StreamState {
+    /// Bytes of an answer that are held for nothing else.
+    pub(super) fn owed(&self) -> usize {
+        match self {
+            Self::Asking { echo, .. } => echo.as_ref().map_or(0, EchoBody::owed),
+            Self::Answering { body, .. } => body.owed(),
+        }
+    }
 }
 
 impl Stream {
