@@ -9,8 +9,9 @@ use micronode_protocol::codec::{Decoder, Encoder};
 use micronode_protocol::frame::{Flags, Header};
 use micronode_protocol::limits::OAP_WRITE_AHEAD_BYTES;
 use micronode_protocol::operation::Operation;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::IDLE;
@@ -37,7 +38,7 @@ pub(super) async fn drive(shared: Arc<Shared>, socket: TcpStream, decoder: Decod
 }
 
 async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> Ended {
-    let (mut reader, mut writer) = socket.split();
+    let (mut reader, writer) = socket.split();
     let mut encoder = Encoder::new();
     // Nothing more can be written. What the node said before that may still be there to read.
     let mut broken: Option<io::Error> = None;
@@ -58,8 +59,6 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
         } else {
             resting = None;
         }
-        let mut slices = [IoSlice::new(b""); SLICES];
-        let count = encoder.slices(&mut slices);
         let mut spare = decoder.spare();
         tokio::select! {
             read = reader.read_buf(&mut spare) => {
@@ -72,16 +71,8 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
                     return ended;
                 }
             }
-            written = writer.write_vectored(&slices[..count]), if count > 0 && broken.is_none() => {
-                match written {
-                    Ok(0) => broken = Some(io::ErrorKind::WriteZero.into()),
-                    Ok(count) => {
-                        encoder.advance(count);
-                        shared.moved();
-                        shared.streams.lock().written(encoder.written());
-                    }
-                    Err(error) => broken = Some(error),
-                }
+            ready = writer.writable(), if encoder.queued() > 0 && broken.is_none() => {
+                broken = ready.and_then(|()| write(shared, &writer, &mut encoder)).err();
             }
             () = shared.work.notified() => {}
             () = sleep_until(resting.unwrap_or_else(Instant::now) + IDLE), if resting.is_some() => {
@@ -92,6 +83,33 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
             }
         }
     }
+}
+
+/// Writes what the socket takes without waiting.
+fn write(shared: &Shared, writer: &WriteHalf<'_>, encoder: &mut Encoder) -> io::Result<()> {
+    let mut slices = [IoSlice::new(b""); SLICES];
+    let count = encoder.slices(&mut slices);
+    {
+        // A caller may end the connection at any time. What it takes for unsent must not leave
+        // after that, and what is just leaving it must not take for unsent.
+        let mut streams = shared.streams.lock();
+        if streams.ended().is_some() {
+            return Ok(());
+        }
+        streams.writing(encoder.end());
+    }
+    let result = match writer.try_write_vectored(&slices[..count]) {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(count) => {
+            encoder.advance(count);
+            shared.moved();
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(error),
+    };
+    shared.streams.lock().written(encoder.written());
+    result
 }
 
 /// Hands in all frames that are there.

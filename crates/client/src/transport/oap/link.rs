@@ -100,3 +100,7 @@ impl Drop for Link {
         self.0.end(Ended::Unused);
     }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -33,6 +33,8 @@ pub(super) struct Streams {
     turns: VecDeque<u64>,
     /// Streams whose first frame is queued, and where in the bytes of the connection it begins.
     beginning: VecDeque<(u64, u64)>,
+    /// Where the bytes of the connection end that a write is just taking.
+    leaving: u64,
     /// Streams that were given up and of which the node has to be told.
     cancelled: Vec<u64>,
     /// What the node said on no stream of ours, which is how it says why it closes.
@@ -227,8 +229,15 @@ impl Streams {
         }
     }
 
+    /// Takes note that bytes of the connection up to `end` are about to be written. Until it is
+    /// [known](Self::written) how many were, any of them may have left.
+    pub(super) fn writing(&mut self, end: u64) {
+        self.leaving = end;
+    }
+
     /// Takes note of how many bytes of the connection have been written.
     pub(super) fn written(&mut self, written: u64) {
+        self.leaving = written;
         while let Some((id, _)) = self.beginning.pop_front_if(|(_, at)| *at < written) {
             if let Some(stream) = self.open.get_mut(&id) {
                 stream.begun = true;
@@ -310,6 +319,7 @@ impl Streams {
             (Some(told), Ended::Closed | Ended::Failed(_)) => Ended::Told(Arc::clone(told)),
             (_, ended) => ended,
         };
+        self.written(self.leaving);
         for stream in self.open.values_mut() {
             let unsent = !stream.begun;
             stream.fail(ended.error(), unsent);

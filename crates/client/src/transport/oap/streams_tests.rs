@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use micronode_protocol::codec::Decoder;
@@ -313,6 +314,31 @@ fn the_end_of_a_connection_tells_what_left_from_what_did_not() {
     }
     assert!(table.streams.is_empty());
     assert_eq!(table.slots.available_permits(), 64);
+}
+
+/// A connection that was ended while a write was taking a request told its caller that nothing of
+/// it had left, and the request was sent a second time: a delete was then answered with 404.
+#[test]
+fn what_a_write_is_just_taking_may_have_left() {
+    // Whether the outcome of the write was known, and what of the request left.
+    for (known, expected) in [(false, false), (true, true)] {
+        let mut table = Table::new();
+        let call = table.open(b"", true, 0);
+        table.streams.fill(&mut table.encoder);
+        table.streams.writing(table.encoder.end());
+        if known {
+            table.streams.written(table.encoder.written());
+        }
+        let later = table.open(b"", true, 0);
+        table.streams.fill(&mut table.encoder);
+        table.streams.end(Ended::Silent(Duration::ZERO));
+        for (id, expected) in [(call, expected), (later, true)] {
+            match table.answered(id) {
+                Poll::Ready(Err(Failed { unsent, .. })) => assert_eq!(unsent, expected, "{id}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }
 
 #[test]
