@@ -11,6 +11,7 @@ mod connect;
 mod driver;
 mod ended;
 mod link;
+mod progress;
 mod read;
 mod received;
 mod stream;

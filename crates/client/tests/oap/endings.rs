@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join_all, poll_immediate};
+use futures_util::future::{join, join_all, poll_immediate};
 use micronode_client::{ClientOptions, Error, RetryPolicy, Timeouts, TransportError};
+use micronode_protocol::Address;
+use micronode_protocol::codec::Frame;
+use micronode_protocol::frame::Flags;
 use micronode_protocol::limits::GROUP_BYTES;
 use micronode_protocol::operation::{GetRequest, Operation};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::fake::oap::{MORE, Node, START, get_fields};
-use crate::{SOON, client, object, once, verified, with};
+use crate::fake::oap::{MORE, Node, Request, START, get_fields};
+use crate::{PLAIN, SOON, client, object, once, verified, with};
 
 #[tokio::test]
 async fn a_cut_answer_goes_on_at_the_first_unverified_group() {
@@ -131,6 +135,18 @@ async fn bytes_that_are_no_frame_end_the_connection_and_the_call_is_repeated() {
     assert_eq!(node.connections(), 2);
 }
 
+/// One attempt, and no more than `read` for an answer.
+fn impatient(read: Duration) -> ClientOptions {
+    ClientOptions {
+        retry: RetryPolicy::NEVER,
+        timeouts: Timeouts {
+            read,
+            ..Timeouts::default()
+        },
+        ..ClientOptions::default()
+    }
+}
+
 #[tokio::test]
 async fn silence_ends_with_the_time_allowed_and_the_next_call_has_another_connection() {
     let node = Node::start(|mut wire, objects, before| async move {
@@ -142,15 +158,7 @@ async fn silence_ends_with_the_time_allowed_and_the_next_call_has_another_connec
         wire.serve(&objects).await
     })
     .await;
-    let options = ClientOptions {
-        retry: RetryPolicy::NEVER,
-        timeouts: Timeouts {
-            read: Duration::from_millis(50),
-            ..Timeouts::default()
-        },
-        ..ClientOptions::default()
-    };
-    let client = with(&node, options);
+    let client = with(&node, impatient(Duration::from_millis(50)));
     let error = client.ping().await.unwrap_err();
     assert!(
         matches!(error, Error::Transport(TransportError::Stalled(_))),
@@ -158,6 +166,119 @@ async fn silence_ends_with_the_time_allowed_and_the_next_call_has_another_connec
     );
     client.ping().await.unwrap();
     assert_eq!(node.connections(), 2);
+}
+
+/// What is written ends in a buffer of this host also when the node is gone. Calls that came often
+/// enough kept such a connection alive: all of them stalled, and so did every one after them.
+#[tokio::test]
+async fn calls_that_go_out_all_the_time_do_not_hide_that_none_is_answered() {
+    let node = Node::start(|mut wire, objects, before| async move {
+        wire.welcome(64).await?;
+        if before == 0 {
+            while wire.frame().await.is_some() {}
+            return None;
+        }
+        wire.serve(&objects).await
+    })
+    .await;
+    let client = with(&node, impatient(Duration::from_millis(200)));
+    let mut pings = JoinSet::new();
+    let first = loop {
+        let client = client.clone();
+        pings.spawn(async move { client.ping().await });
+        if let Ok(first) = timeout(Duration::from_millis(20), pings.join_next()).await {
+            break first.unwrap().unwrap();
+        }
+    };
+    // The others have been on their way for less than the time allowed.
+    client.ping().await.unwrap();
+    assert_eq!(node.connections(), 2);
+    let mut results = pings.join_all().await;
+    results.push(first);
+    let pings = results.len();
+    let failed: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    for error in &failed {
+        assert!(
+            matches!(error, Error::Transport(TransportError::Stalled(_))),
+            "{error:?}"
+        );
+    }
+    // The last of them may have come too late for the first connection.
+    assert!(failed.len() + 1 >= pings, "{} of {pings}", failed.len());
+}
+
+/// A connection on which something came was good, also for an upload that the node did not take:
+/// the next one stalled like the first.
+#[tokio::test]
+async fn a_node_that_reads_nothing_is_left_however_much_it_says() {
+    let node = Node::start(|mut wire, objects, before| async move {
+        wire.welcome(64).await?;
+        if before == 0 {
+            loop {
+                wire.send(Flags::EVENT, 2, 0, b"news").await?;
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        wire.serve(&objects).await
+    })
+    .await;
+    let mut options = impatient(SOON);
+    options.timeouts.write = Duration::from_millis(200);
+    let client = with(&node, options);
+    let bytes = vec![7; 512 * GROUP_BYTES];
+    let stalled = client.put_reader(&bytes[..], &PLAIN).await;
+    assert!(
+        matches!(stalled, Err(Error::Transport(TransportError::Stalled(_)))),
+        "{stalled:?}"
+    );
+    client.ping().await.unwrap();
+    assert_eq!(node.connections(), 2);
+}
+
+/// A request that waits behind an upload in the buffers on its way is answered late. If only what
+/// is read showed that the node is there, its caller took the upload down, which advances.
+#[tokio::test]
+async fn an_upload_that_advances_outlives_a_call_that_stalls_behind_it() {
+    let node = Node::start(|mut wire, objects, _| async move {
+        wire.welcome(64).await?;
+        let mut payload = Vec::new();
+        loop {
+            let Frame {
+                header,
+                payload: part,
+                ..
+            } = wire.frame().await?;
+            if Operation::of(header.app, header.code) != Some(Operation::ObjectPut) {
+                continue;
+            }
+            payload.extend_from_slice(&part);
+            if header.flags.has(Flags::END) {
+                let request = Request {
+                    id: header.corr_id,
+                    operation: Operation::ObjectPut,
+                    payload,
+                    frames: Vec::new(),
+                };
+                wire.answer(&objects, &request).await?;
+                return wire.serve(&objects).await;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let client = with(&node, impatient(Duration::from_millis(500)));
+    let bytes = vec![7; 512 * GROUP_BYTES];
+    let ping = async {
+        sleep(Duration::from_millis(50)).await;
+        client.ping().await
+    };
+    let (stored, stalled) = join(client.put_reader(&bytes[..], &PLAIN), ping).await;
+    assert!(
+        matches!(stalled, Err(Error::Transport(TransportError::Stalled(_)))),
+        "{stalled:?}"
+    );
+    assert_eq!(stored.unwrap().address, Address::of(&bytes));
+    assert_eq!(node.connections(), 1);
 }
 
 #[tokio::test]

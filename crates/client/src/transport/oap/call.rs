@@ -97,7 +97,7 @@ impl Call {
         future: F,
     ) -> Result<F::Output, Error> {
         timeout(time, future).await.map_err(|_| {
-            self.link.stalled(time);
+            self.link.stalled(self.id, time);
             TransportError::Stalled(time).into()
         })
     }

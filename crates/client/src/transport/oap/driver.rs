@@ -64,7 +64,7 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
             read = reader.read_buf(&mut spare) => {
                 match read {
                     Ok(0) => return broken.map_or(Ended::Closed, Ended::from),
-                    Ok(_) => shared.moved(),
+                    Ok(_) => shared.progress.lock().read(),
                     Err(error) => return broken.unwrap_or(error).into(),
                 }
                 if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
@@ -98,18 +98,18 @@ fn write(shared: &Shared, writer: &WriteHalf<'_>, encoder: &mut Encoder) -> io::
         }
         streams.writing(encoder.end());
     }
+    let offered = slices[..count].iter().map(|slice| slice.len()).sum();
     let result = match writer.try_write_vectored(&slices[..count]) {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        Ok(count) => {
-            encoder.advance(count);
-            shared.moved();
-            Ok(())
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        result => result,
     };
+    if let Ok(taken) = result {
+        encoder.advance(taken);
+        shared.progress.lock().written(taken, offered);
+    }
     shared.streams.lock().written(encoder.written());
-    result
+    result.map(drop)
 }
 
 /// Hands in all frames that are there.

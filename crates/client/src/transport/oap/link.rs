@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
 
 use super::call::Call;
 use super::connect::Opened;
 use super::driver;
 use super::ended::Ended;
+use super::progress::Progress;
 use super::stream::Request;
 use super::streams::Streams;
 
@@ -21,15 +21,10 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// Streams that may still be opened; those who wait for one are served in order.
     slots: Arc<Semaphore>,
-    /// When a byte was last read or written.
-    moved: Mutex<Instant>,
+    pub(super) progress: Mutex<Progress>,
 }
 
 impl Shared {
-    pub(super) fn moved(&self) {
-        *self.moved.lock() = Instant::now();
-    }
-
     pub(super) fn end(&self, ended: Ended) {
         self.streams.lock().end(ended);
         self.slots.close();
@@ -47,7 +42,7 @@ impl Link {
             streams: Mutex::default(),
             work: Notify::new(),
             slots: Arc::new(Semaphore::new(opened.streams)),
-            moved: Mutex::new(Instant::now()),
+            progress: Mutex::new(Progress::new()),
         });
         tokio::spawn(driver::drive(
             Arc::clone(&shared),
@@ -86,10 +81,20 @@ impl Link {
         self.0.work.notify_one();
     }
 
-    /// A call has waited for `time` in vain. If nothing else moved either, the way to the node is
-    /// dead, and the next call shall have another.
-    pub(super) fn stalled(&self, time: Duration) {
-        if self.0.moved.lock().elapsed() >= time {
+    /// The call of a stream has waited for `time` in vain. If nothing that it could have waited
+    /// for came to any other call either, the way to the node is dead, and the next call shall
+    /// have another.
+    pub(super) fn stalled(&self, id: u64, time: Duration) {
+        let sends = self.streams().waits_to_send(id);
+        let silent = {
+            let progress = self.0.progress.lock();
+            if sends {
+                progress.unwritten_for()
+            } else {
+                progress.silent_for()
+            }
+        };
+        if silent >= time {
             self.0.end(Ended::Silent(time));
         }
     }

@@ -84,6 +84,11 @@ impl Stream {
         Poll::Pending
     }
 
+    /// Whether its caller waits for the request to leave, rather than for an answer.
+    pub(super) fn waits_to_send(&self) -> bool {
+        !self.begun || matches!(self.waiting, Some((_, true)))
+    }
+
     pub(super) fn wake(&mut self) {
         if let Some((waker, _)) = self.waiting.take() {
             waker.wake();

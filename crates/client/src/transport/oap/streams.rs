@@ -132,6 +132,11 @@ impl Streams {
         }
     }
 
+    /// Whether a caller waits for its request to leave, rather than for an answer.
+    pub(super) fn waits_to_send(&mut self, id: u64) -> bool {
+        self.stream(id).waits_to_send()
+    }
+
     /// Goes on with a request that has [room](Self::poll_room).
     pub(super) fn send(&mut self, id: u64, piece: Bytes, last: bool) {
         let has_ended = self.ended.is_some();
