@@ -40,19 +40,21 @@ pub(super) async fn drive(shared: Arc<Shared>, socket: TcpStream, decoder: Decod
 async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> Ended {
     let (mut reader, writer) = socket.split();
     let mut encoder = Encoder::new();
-    // Nothing more can be written. What the node said before that may still be there to read.
-    let mut broken: Option<io::Error> = None;
     let mut resting: Option<Instant> = None;
     loop {
-        let idle = {
+        let (idle, writes) = {
             let mut streams = shared.streams.lock();
             if let Some(ended) = streams.ended() {
                 return ended.clone();
             }
-            if broken.is_none() {
+            let writes = streams.closed().is_none();
+            if writes {
                 streams.fill(&mut encoder);
+            } else if streams.is_empty() {
+                return Ended::Closed;
             }
-            streams.is_empty() && encoder.queued() == 0
+            let queued = encoder.queued() > 0;
+            (streams.is_empty() && !queued, writes && queued)
         };
         if idle {
             resting.get_or_insert_with(Instant::now);
@@ -63,16 +65,18 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
         tokio::select! {
             read = reader.read_buf(&mut spare) => {
                 match read {
-                    Ok(0) => return broken.map_or(Ended::Closed, Ended::from),
+                    Ok(0) => return Ended::Closed,
                     Ok(_) => shared.progress.lock().read(),
-                    Err(error) => return broken.unwrap_or(error).into(),
+                    Err(error) => return error.into(),
                 }
                 if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
                     return ended;
                 }
             }
-            ready = writer.writable(), if encoder.queued() > 0 && broken.is_none() => {
-                broken = ready.and_then(|()| write(shared, &writer, &mut encoder)).err();
+            ready = writer.writable(), if writes => {
+                if let Err(error) = ready.and_then(|()| write(shared, &writer, &mut encoder)) {
+                    shared.break_off(error.into());
+                }
             }
             () = shared.work.notified() => {}
             () = sleep_until(resting.unwrap_or_else(Instant::now) + IDLE), if resting.is_some() => {

@@ -25,6 +25,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Nothing more can be written: no stream opens any more.
+    pub(super) fn break_off(&self, broken: Ended) {
+        self.streams.lock().break_off(broken);
+        self.slots.close();
+    }
+
     pub(super) fn end(&self, ended: Ended) {
         self.streams.lock().end(ended);
         self.slots.close();
@@ -54,19 +60,19 @@ impl Link {
 
     /// Whether nothing speaks against using it.
     pub(super) fn is_open(&self) -> bool {
-        self.streams().ended().is_none()
+        self.streams().closed().is_none()
     }
 
     /// Opens a stream, as soon as the node takes one more.
     ///
     /// # Errors
     ///
-    /// If the connection ends before. Nothing of the request has left then.
+    /// If the connection closes before. Nothing of the request has left then.
     pub(super) async fn open(self: &Arc<Self>, request: Request) -> Result<Call, Ended> {
         let slot = Arc::clone(&self.0.slots).acquire_owned().await;
         let slot = slot.map_err(|_| {
             let streams = self.streams();
-            streams.ended().cloned().unwrap_or(Ended::Closed)
+            streams.closed().cloned().unwrap_or(Ended::Closed)
         })?;
         let id = self.streams().open(request, slot)?;
         self.wake();

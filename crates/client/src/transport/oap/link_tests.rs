@@ -1,31 +1,37 @@
 #![allow(clippy::unwrap_used)]
 
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::{hint, thread};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use micronode_protocol::codec::Decoder;
+use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
 use micronode_protocol::limits::OAP_FRAME_BYTES;
 use micronode_protocol::operation::Operation;
 use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::*;
 
-/// A connection, and the node's end of it.
-fn link(streams: usize) -> (Arc<Link>, TcpStream) {
+/// Long enough for anything that happens at all.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A connection, its socket, and the node's end of it.
+fn link(streams: usize) -> (Arc<Link>, TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (node, _) = listener.accept().unwrap();
     socket.set_nonblocking(true).unwrap();
     let opened = Opened {
-        socket: tokio::net::TcpStream::from_std(socket).unwrap(),
+        socket: tokio::net::TcpStream::from_std(socket.try_clone().unwrap()).unwrap(),
         decoder: Decoder::new(OAP_FRAME_BYTES),
         streams,
     };
-    (Link::start(opened), node)
+    (Link::start(opened), socket, node)
 }
 
 fn ping() -> Request {
@@ -36,6 +42,42 @@ fn ping() -> Request {
         last: true,
         allowed: 0,
     }
+}
+
+/// A connection that could not be written to was as good as any until the node closed it: calls
+/// queued on it and waited for their time to be over.
+#[tokio::test]
+async fn no_call_joins_a_connection_that_cannot_be_written_to() {
+    let (link, socket, mut node) = link(2);
+    let first = link.open(ping()).await.unwrap();
+    first.begun().await.unwrap();
+    // From now on a write fails, and the node has not closed.
+    socket.shutdown(Shutdown::Write).unwrap();
+    let second = link.open(ping()).await.unwrap();
+    let waits = timeout(SOON, link.open(ping())).await.unwrap();
+    assert!(matches!(waits, Err(Ended::Failed(_))));
+    assert!(!link.is_open());
+    assert!(matches!(link.open(ping()).await, Err(Ended::Failed(_))));
+    // What was sent before may be answered.
+    let answer = Header {
+        len: HEADER_BYTES as u32,
+        flags: Flags::RESP.with(Flags::WHOLE),
+        code: 200,
+        corr_id: 1,
+        ..Header::default()
+    };
+    node.write_all(&answer.encode()).unwrap();
+    let answered = timeout(SOON, first.answered()).await.unwrap();
+    assert_eq!(answered.unwrap(), 200);
+    assert!(second.answered().now_or_never().is_none());
+    // Once nobody waits any more it has no use.
+    drop((first, second));
+    let ended = async {
+        while link.streams().ended().is_none() {
+            yield_now().await;
+        }
+    };
+    timeout(SOON, ended).await.unwrap();
 }
 
 /// A caller that gave a connection up while its task was writing was told that nothing had left of
@@ -54,7 +96,8 @@ fn nothing_that_the_node_gets_was_called_unsent() {
     let task = thread::spawn(move || runtime.block_on(wait));
     let _context = handle.enter();
     for round in 0..ROUNDS {
-        let (link, mut node) = link(1);
+        let (link, socket, mut node) = link(1);
+        drop(socket);
         let call = link.open(ping()).now_or_never().unwrap().unwrap();
         if round % 2 == 0 {
             // Before, while and after it is written.

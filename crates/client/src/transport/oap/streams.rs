@@ -39,6 +39,8 @@ pub(super) struct Streams {
     cancelled: Vec<u64>,
     /// What the node said on no stream of ours, which is how it says why it closes.
     told: Option<Arc<Error>>,
+    /// Why nothing more can be written. What the node said before that may still come.
+    broken: Option<Ended>,
     ended: Option<Ended>,
 }
 
@@ -49,14 +51,14 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// If the connection has ended.
+    /// If the connection takes no more of them.
     pub(super) fn open(
         &mut self,
         request: Request,
         slot: OwnedSemaphorePermit,
     ) -> Result<u64, Ended> {
-        if let Some(ended) = &self.ended {
-            return Err(ended.clone());
+        if let Some(closed) = self.closed() {
+            return Err(closed.clone());
         }
         self.last_id += 1;
         let stream = Stream::new(request, slot);
@@ -139,13 +141,13 @@ impl Streams {
 
     /// Goes on with a request that has [room](Self::poll_room).
     pub(super) fn send(&mut self, id: u64, piece: Bytes, last: bool) {
-        let has_ended = self.ended.is_some();
+        let closed = self.closed().is_some();
         let stream = self.stream(id);
         debug_assert!(stream.request.body.is_empty() && !stream.request.last);
         let something = last || !piece.is_empty();
         stream.request.body = piece;
         stream.request.last = last;
-        if something && !has_ended {
+        if something && !closed {
             self.turns.push_back(id);
         }
     }
@@ -158,7 +160,7 @@ impl Streams {
         };
         self.turns.retain(|turn| *turn != id);
         let over = stream.answered && stream.sent == Sent::End;
-        if stream.sent != Sent::Nothing && !over && self.ended.is_none() {
+        if stream.sent != Sent::Nothing && !over && self.closed().is_none() {
             self.cancelled.push(id);
         }
     }
@@ -173,6 +175,12 @@ impl Streams {
     /// Why the connection has ended, if it has.
     pub(super) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
+    }
+
+    /// Why no stream is opened any more and nothing is sent, if so: the connection has ended, or
+    /// only its [answers](Self::break_off) are waited for.
+    pub(super) fn closed(&self) -> Option<&Ended> {
+        self.ended.as_ref().or(self.broken.as_ref())
     }
 
     /// Queues frames until as much is queued as is sent ahead of the socket: streams take turns,
@@ -314,15 +322,23 @@ impl Streams {
         stream.wake();
     }
 
+    /// Nothing more can be written. Streams that are open wait for what may still come.
+    pub(super) fn break_off(&mut self, broken: Ended) {
+        self.broken = Some(broken);
+        self.turns.clear();
+        self.cancelled.clear();
+    }
+
     /// The connection has ended: no stream opens any more, and those that were still waiting for
     /// something fail. Only the first reason counts.
     pub(super) fn end(&mut self, ended: Ended) {
         if self.ended.is_some() {
             return;
         }
-        let ended = match (&self.told, ended) {
-            (Some(told), Ended::Closed | Ended::Failed(_)) => Ended::Told(Arc::clone(told)),
-            (_, ended) => ended,
+        let ended = match (ended, &self.told, &self.broken) {
+            (Ended::Closed | Ended::Failed(_), Some(told), _) => Ended::Told(Arc::clone(told)),
+            (Ended::Closed | Ended::Failed(_), None, Some(broken)) => broken.clone(),
+            (ended, ..) => ended,
         };
         self.written(self.leaving);
         for stream in self.open.values_mut() {
