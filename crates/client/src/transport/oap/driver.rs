@@ -12,6 +12,7 @@ use micronode_protocol::operation::Operation;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::IDLE;
@@ -74,6 +75,8 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
                 }
             }
             ready = writer.writable(), if writes => {
+                // A socket that takes everything must not keep other tasks from their turn.
+                consume_budget().await;
                 if let Err(error) = ready.and_then(|()| write(shared, &writer, &mut encoder)) {
                     shared.break_off(error.into());
                 }
