@@ -7,12 +7,14 @@ use futures_util::future::try_join_all;
 use micronode_client::{
     Client, ClientOptions, Error, RetryPolicy, Timeouts, Token, TransportError,
 };
-use micronode_protocol::limits::ONE_SHOT_BYTES;
+use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
+use micronode_protocol::limits::{OAP_FRAME_BYTES, OAP_READ_BYTES, ONE_SHOT_BYTES};
+use micronode_protocol::operation::Welcome;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::fake;
-use crate::fake::oap::Node;
+use crate::fake::oap::{Incoming, Node, WHOLE};
 use crate::{PLAIN, SOON, client, once, with};
 
 #[tokio::test]
@@ -122,6 +124,42 @@ async fn a_node_that_is_not_there_is_said_so_and_a_stream_is_not_consumed_for_it
             "{error:?}"
         );
         assert!(error.to_string().contains("refused"), "{error}");
+    }
+}
+
+/// Frames that came together with the welcome were not looked at before more came. A node that
+/// waits for an answer to one of them sends nothing more.
+#[tokio::test]
+async fn frames_that_come_together_with_the_welcome_are_looked_at() {
+    let frame = |flags, code, id, payload: &[u8]| {
+        let header = Header {
+            len: (HEADER_BYTES + payload.len()) as u32,
+            flags,
+            code,
+            corr_id: id,
+            ..Header::default()
+        };
+        [&header.encode()[..], payload].concat()
+    };
+    for fills_the_buffer in [false, true] {
+        let node = Node::start(move |mut wire, objects, _| async move {
+            let id = wire.hello().await?;
+            let welcome = Welcome::new(OAP_FRAME_BYTES as u32, 64).encode();
+            let ping = frame(Flags::EVENT, 1, 77, b"");
+            let mut bytes = [frame(WHOLE, 200, id, &welcome), ping].concat();
+            if fills_the_buffer {
+                let rest = OAP_READ_BYTES - bytes.len() - HEADER_BYTES;
+                bytes.extend(frame(Flags::EVENT, 2, 0, &vec![0; rest]));
+            }
+            wire.raw(&bytes).await?;
+            match wire.next().await? {
+                Incoming::Event(header) => assert_eq!(header.corr_id, 77),
+                other => panic!("{other:?}"),
+            }
+            wire.serve(&objects).await
+        })
+        .await;
+        timeout(SOON, once(&node).ping()).await.unwrap().unwrap();
     }
 }
 

@@ -42,6 +42,10 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
     let (mut reader, writer) = socket.split();
     let mut encoder = Encoder::new();
     let mut resting: Option<Instant> = None;
+    // What came together with the answer to HELLO.
+    if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
+        return ended;
+    }
     loop {
         let (idle, writes) = {
             let mut streams = shared.streams.lock();
