@@ -1,12 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use bytes::BufMut;
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Frame;
+use crate::compression::inflate;
 use crate::frame::HEADER_BYTES;
 use crate::limits::{OAP_FRAME_BYTES, OAP_READ_BYTES};
-use crate::operation::Operation;
+use crate::operation::{HELLO, Hello, Operation};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: ConnectionLimits = ConnectionLimits {
