@@ -24,6 +24,7 @@ mod log;
 mod metrics;
 mod node;
 mod readiness;
+mod reload;
 mod supervisor;
 mod workers;
 
