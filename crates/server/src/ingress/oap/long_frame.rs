@@ -13,7 +13,6 @@ use bytes::Bytes;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{BodyPolicy, Permit, Transport};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
-use micronode_protocol::limits::{DECOMPRESS_RATIO, OAP_UNREAD_BYTES};
 use micronode_protocol::operation::Operation;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -61,8 +60,8 @@ impl LongFrame {
 }
 
 impl<I: Transport> Session<I> {
-    /// Decides about a long frame: it waits until its answer could be held too, and then is paid
-    /// for and read, or else thrown away as it comes.
+    /// Decides about a long frame: it waits until nothing is left unread, for its answer may be as
+    /// long; then it is paid for and read, or else thrown away as it comes.
     ///
     /// Asked when all work that was ready has been done, whose answers are unread then.
     pub(super) fn consider_long_frame(&mut self, now: Instant) {
@@ -72,15 +71,7 @@ impl<I: Transport> Session<I> {
         if !self.connection.wants_long_frame() {
             return self.connection.skip_long_frame();
         }
-        let unread = self.connection.queued() + self.owed;
-        let reserved = self.unread.as_ref().map_or(0, Reservation::reserved);
-        let asks = if header.flags.has(Flags::COMP) {
-            let ratio = DECOMPRESS_RATIO as usize;
-            (header.len as usize * ratio).min(self.node.limits.oap.max_frame)
-        } else {
-            header.len as usize
-        };
-        if unread > 0 && unread + reserved as usize + asks > OAP_UNREAD_BYTES {
+        if self.unread() > 0 {
             return;
         }
         match self.admit_long_frame(&header, now) {

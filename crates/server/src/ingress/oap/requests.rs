@@ -233,6 +233,13 @@ impl<I: Transport> Session<I> {
         in_progress: InProgress,
         called: Instant,
     ) -> Result<(), CallError> {
+        let reply = match reply {
+            // A shorter one is copied on its way out.
+            Reply::Echo(bytes) if bytes.len() > OAP_INLINE_BYTES => {
+                Reply::Echo(self.held.count(bytes))
+            }
+            reply => reply,
+        };
         let (code, mut body) = render(asked, reply, clock::now(), &mut self.fields)?;
         let first = body.next()?;
         if asked.reads() {

@@ -6,6 +6,7 @@
 
 use super::inbox::Backlog;
 use super::long_frame::LongFrame;
+use super::memory::Held;
 use super::pace::{Moved, Paces, Slowness, Timer};
 use super::requests::Work;
 use super::stream::Stream;
@@ -75,8 +76,10 @@ pub(super) struct Session<I> {
 
     /// Bytes of answers that wait for their turn and are held for nothing else.
     pub(super) owed: usize,
+    /// Memory of answers that are read slice by slice.
+    pub(super) held: Held,
     /// Pays for what is unread beyond a read buffer's worth.
-    pub(super) unread: Option<Reservation>,
+    pub(super) pays_for_unread: Option<Reservation>,
     pub(super) long_frame: Option<LongFrame>,
     /// Why a long frame is thrown away, until it has passed.
     pub(super) skipped_for: Option<CallError>,
@@ -133,7 +136,8 @@ impl<I: Transport> Session<I> {
             leaving: None,
             fields: Vec::new(),
             owed: 0,
-            unread: None,
+            held: Held::default(),
+            pays_for_unread: None,
             long_frame: None,
             skipped_for: None,
             backlog: Backlog::default(),
@@ -238,9 +242,14 @@ impl<I: Transport> Session<I> {
         true
     }
 
+    /// Bytes that wait for the peer to read them, or are held until it has.
+    pub(super) fn unread(&self) -> usize {
+        (self.connection.queued() + self.owed).max(self.held.bytes())
+    }
+
     /// Whether one more frame may be taken: see the [module](self).
     pub(super) fn may_take(&mut self) -> bool {
-        let unread = self.connection.queued() + self.owed;
+        let unread = self.unread();
         let most = self.node.limits.oap.max_streams;
         if self.connection.is_closing()
             || self.unwritten.len() >= most
@@ -251,16 +260,16 @@ impl<I: Transport> Session<I> {
         {
             return false;
         }
-        if unread < OAP_READ_BYTES || self.unread.is_some() {
+        if unread < OAP_READ_BYTES || self.pays_for_unread.is_some() {
             return true;
         }
-        self.unread = reserve(
+        self.pays_for_unread = reserve(
             &self.node.budget,
             MemoryKind::Buffers,
             OAP_UNREAD_PAUSE_BYTES,
         )
         .ok();
-        self.unread.is_some()
+        self.pays_for_unread.is_some()
     }
 
     /// Reads once; returns how many bytes came. Nothing is read that may not be taken.
@@ -351,8 +360,8 @@ impl<I: Transport> Session<I> {
         {
             self.unwritten.pop_front();
         }
-        if self.connection.queued() + self.owed == 0 {
-            self.unread = None;
+        if self.unread() == 0 {
+            self.pays_for_unread = None;
         }
         Ok(total)
     }
