@@ -38,12 +38,7 @@ fn a_busy_connection_does_not_give_way_and_the_newcomer_is_told_so() {
     assert_eq!(node.limits()["connections in force"], 8);
     let path = node.store(&object(16 * MIB));
     let mut readers: Vec<Connection> = (0..8)
-        .map(|_| {
-            let mut reader = Connection::with_small_window(node.http);
-            reader.send_head("GET", &path, &[]);
-            assert_eq!(reader.response_head().unwrap().status, 200);
-            reader
-        })
+        .map(|_| Connection::reading(node.http, &path))
         .collect();
     for _ in 0..3 {
         node.get(&path, &[]).assert_problem("overloaded");

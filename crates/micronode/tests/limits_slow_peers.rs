@@ -143,9 +143,7 @@ fn a_slow_download_above_the_least_rate_is_complete() {
     let node = Node::start();
     let bytes = object(16 * MIB);
     let path = node.store(&bytes);
-    let mut reader = Connection::with_small_window(node.http);
-    reader.send_head("GET", &path, &[]);
-    assert_eq!(reader.response_head().unwrap().status, 200);
+    let mut reader = Connection::reading(node.http, &path);
     let mut received = Vec::new();
     let since = Instant::now();
     while since.elapsed() < Duration::from_secs(7) {
@@ -166,9 +164,7 @@ fn a_reader_that_stops_reading_is_dropped_and_its_permit_comes_back() {
             .unwrap()
     };
     let since = Instant::now();
-    let mut reader = Connection::with_small_window(node.http);
-    reader.send_head("GET", &path, &[]);
-    assert_eq!(reader.response_head().unwrap().status, 200);
+    let mut reader = Connection::reading(node.http, &path);
     // The upload counts until its answer has left for good.
     wait_until("only the download being in flight", || in_flight() == 1.0);
 

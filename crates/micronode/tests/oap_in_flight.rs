@@ -35,12 +35,7 @@ fn permits_are_held_until_the_answer_has_left_and_shared_with_http() {
     let (address, path) = large(&node);
     let mut readers: Vec<_> = (0..2).map(|_| stalled(&node, &address)).collect();
     let mut over_http: Vec<Connection> = (0..2)
-        .map(|_| {
-            let mut reader = Connection::with_small_window(node.http);
-            reader.send_head("GET", &path, &[]);
-            assert_eq!(reader.response_head().unwrap().status, 200);
-            reader
-        })
+        .map(|_| Connection::reading(node.http, &path))
         .collect();
     assert_eq!(node.metric(READS), Some(4.0));
     let mut client = node.greet();

@@ -25,10 +25,7 @@ fn node_with(grace: &str, deadline: &str) -> (Node, TempDir) {
 /// A reader of `size` bytes that has got the head of its answer.
 fn reader(node: &Node, size: usize) -> Connection {
     let path = node.store(&object(size));
-    let mut reader = Connection::with_small_window(node.http);
-    reader.send_head("GET", &path, &[]);
-    assert_eq!(reader.response_head().unwrap().status, 200);
-    reader
+    Connection::reading(node.http, &path)
 }
 
 #[test]

@@ -148,16 +148,9 @@ impl Wire {
         }
     }
 
-    /// Sends a frame. The family does not matter to a client: the stream says it all.
+    /// Sends a [`frame`].
     pub async fn send(&mut self, flags: Flags, code: u16, id: u64, payload: &[u8]) -> Option<()> {
-        let header = Header {
-            len: (HEADER_BYTES + payload.len()) as u32,
-            flags,
-            code,
-            corr_id: id,
-            ..Header::default()
-        };
-        self.raw(&[&header.encode()[..], payload].concat()).await
+        self.raw(&frame(flags, code, id, payload)).await
     }
 
     pub async fn problem(&mut self, status: u16, code: &str, id: u64) -> Option<()> {
@@ -196,6 +189,18 @@ impl Wire {
         while self.frame().await.is_some() {}
         Some(())
     }
+}
+
+/// The bytes of a frame. The family does not matter to a client: the stream says it all.
+pub fn frame(flags: Flags, code: u16, id: u64, payload: &[u8]) -> Vec<u8> {
+    let header = Header {
+        len: (HEADER_BYTES + payload.len()) as u32,
+        flags,
+        code,
+        corr_id: id,
+        ..Header::default()
+    };
+    [&header.encode()[..], payload].concat()
 }
 
 pub fn problem(status: u16, code: &str) -> Vec<u8> {

@@ -281,9 +281,9 @@ async fn an_upload_that_advances_outlives_a_call_that_stalls_behind_it() {
     assert_eq!(node.connections(), 1);
 }
 
-#[tokio::test]
-async fn a_connection_that_nobody_uses_is_closed() {
-    let (closed, mut seen) = mpsc::channel(1);
+/// An honest node that tells when a connection has been closed.
+async fn tells_of_closing() -> (Node, mpsc::Receiver<()>) {
+    let (closed, seen) = mpsc::channel(1);
     let node = Node::start(move |mut wire, objects, _| {
         let closed = closed.clone();
         async move {
@@ -293,6 +293,12 @@ async fn a_connection_that_nobody_uses_is_closed() {
         }
     })
     .await;
+    (node, seen)
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let (node, mut seen) = tells_of_closing().await;
     let client = once(&node);
     client.ping().await.unwrap();
     tokio::time::pause();
@@ -307,16 +313,7 @@ async fn a_connection_that_nobody_uses_is_closed() {
 
 #[tokio::test]
 async fn a_connection_ends_with_its_last_user() {
-    let (closed, mut seen) = mpsc::channel(1);
-    let node = Node::start(move |mut wire, objects, _| {
-        let closed = closed.clone();
-        async move {
-            wire.welcome(64).await?;
-            wire.serve(&objects).await;
-            closed.send(()).await.ok()
-        }
-    })
-    .await;
+    let (node, mut seen) = tells_of_closing().await;
     let client = once(&node);
     client.clone().ping().await.unwrap();
     sleep(Duration::from_millis(50)).await;

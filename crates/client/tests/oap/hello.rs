@@ -7,14 +7,14 @@ use futures_util::future::try_join_all;
 use micronode_client::{
     Client, ClientOptions, Error, RetryPolicy, Timeouts, Token, TransportError,
 };
-use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
+use micronode_protocol::frame::{Flags, HEADER_BYTES};
 use micronode_protocol::limits::{OAP_FRAME_BYTES, OAP_READ_BYTES, ONE_SHOT_BYTES};
 use micronode_protocol::operation::Welcome;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::fake;
-use crate::fake::oap::{Incoming, Node, WHOLE};
+use crate::fake::oap::{Incoming, Node, WHOLE, frame};
 use crate::{PLAIN, SOON, client, once, with};
 
 #[tokio::test]
@@ -131,16 +131,6 @@ async fn a_node_that_is_not_there_is_said_so_and_a_stream_is_not_consumed_for_it
 /// waits for an answer to one of them sends nothing more.
 #[tokio::test]
 async fn frames_that_come_together_with_the_welcome_are_looked_at() {
-    let frame = |flags, code, id, payload: &[u8]| {
-        let header = Header {
-            len: (HEADER_BYTES + payload.len()) as u32,
-            flags,
-            code,
-            corr_id: id,
-            ..Header::default()
-        };
-        [&header.encode()[..], payload].concat()
-    };
     for fills_the_buffer in [false, true] {
         let node = Node::start(move |mut wire, objects, _| async move {
             let id = wire.hello().await?;

@@ -108,9 +108,7 @@ pub(crate) fn one_reader() -> World {
     let node = Node::with_limits(&[("facets.storage_read", "1")], &[]);
     store(&node);
     let path = node.store(&object(16 * MIB));
-    let mut reader = Connection::with_small_window(node.http);
-    reader.send_head("GET", &path, &[]);
-    assert_eq!(reader.response_head().unwrap().status, 200);
+    let reader = Connection::reading(node.http, &path);
     World {
         node,
         _held: vec![reader],

@@ -25,6 +25,14 @@ impl Connection {
         Self::of(narrow(address), address)
     }
 
+    /// A reader of `path` with a small window, which has got the head of its answer and no more.
+    pub fn reading(address: SocketAddr, path: &str) -> Self {
+        let mut reader = Self::with_small_window(address);
+        reader.send_head("GET", path, &[]);
+        assert_eq!(reader.response_head().unwrap().status, 200);
+        reader
+    }
+
     /// Over a socket that the test has made.
     pub fn of(stream: TcpStream, host: SocketAddr) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
