@@ -13,9 +13,11 @@
 //! - [`frame`]: the frame of OAP/1, and [`codec`], frames out of bytes and into bytes.
 //! - [`compression`]: a frame's payload under zstd, inflated within bounds.
 //! - [`connection`]: what a node makes of the frames of one connection, as a state machine.
+//! - [`capability`]: what a right looks like: macaroons, their caveats, and signed grants.
 //! - [`operation`]: the operations below the framing, and the fields of their payloads.
 
 pub mod address;
+pub mod capability;
 pub mod codec;
 pub mod compression;
 pub mod connection;

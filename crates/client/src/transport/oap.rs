@@ -6,7 +6,6 @@
 //! `call` is one of them as its caller sees it. `read` and `upload` are the two that stream.
 
 mod call;
-mod capability;
 mod connect;
 mod driver;
 mod ended;
@@ -26,7 +25,8 @@ use std::{fmt, io, mem};
 
 use bytes::Bytes;
 use micronode_protocol::Address;
-use micronode_protocol::limits::MEDIA_TYPE_BYTES;
+use micronode_protocol::capability::base64url;
+use micronode_protocol::limits::{CAPABILITY_BYTES, MEDIA_TYPE_BYTES};
 use micronode_protocol::operation::{HeadReply, Operation, decode_presence};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -71,7 +71,9 @@ enum Until {
 impl Oap {
     pub(super) fn new(authority: String, options: Arc<ClientOptions>) -> Result<Self, Error> {
         let cap = match &options.token {
-            Some(token) => capability::decode(token.text()).ok_or(Error::TokenNotBase64)?,
+            Some(token) => {
+                base64url::decode(token.text(), CAPABILITY_BYTES).ok_or(Error::TokenNotBase64)?
+            }
             None => Vec::new(),
         };
         Ok(Oap(Arc::new(Shared {
