@@ -228,7 +228,7 @@ fn decode(input: &Input, pieces: &[Piece]) -> Outcome {
                     }
                 }
             }
-            if let Some(header) = decoder.long_frame() {
+            if let Some((header, _)) = decoder.long_frame() {
                 let len = header.len as usize;
                 assert!(len > OAP_READ_BYTES && decoder.capacity() <= OAP_READ_BYTES);
                 if input.is_granted(long_frames) {

@@ -390,7 +390,7 @@ impl Talk {
         while let Some(event) = self.connection.poll_event(self.now) {
             self.event(event);
         }
-        if let Some(header) = self.connection.long_frame()
+        if let Some((header, _)) = self.connection.long_frame()
             && !self.connection.is_closing()
         {
             assert!(header.len as usize > OAP_READ_BYTES);

@@ -96,14 +96,14 @@ impl Connection {
 
     /// A frame that is longer than the read buffer, until it is decided about: see
     /// [`Decoder::long_frame`].
-    pub fn long_frame(&self) -> Option<&Header> {
+    pub fn long_frame(&self) -> Option<(&Header, &[u8])> {
         self.decoder.long_frame()
     }
 
     /// Whether anybody wants the payload of the long frame: it opens a stream, or goes on with one
     /// that has not been answered.
     pub fn wants_long_frame(&self) -> bool {
-        self.long_frame().is_some_and(|header| {
+        self.long_frame().is_some_and(|(header, _)| {
             header.kind() == Kind::Req
                 && !is_cancel(header)
                 && (header.flags.has(Flags::START) || self.streams.wants_more(header.corr_id))
@@ -129,7 +129,7 @@ impl Connection {
                 Phase::Greeting { .. } | Phase::Closing => return None,
             }
             let event = match self.decoder.next() {
-                Ok(None) => match self.long_frame().copied() {
+                Ok(None) => match self.long_frame().map(|(header, _)| *header) {
                     // A HELLO fits the read buffer by far.
                     Some(header) if self.phase == Phase::Opening => {
                         Some(self.fatal(&header, ErrorCode::BadRequest, NOT_HELLO))

@@ -183,8 +183,36 @@ pub const OAP_SMALL_BYTES: usize = KIB;
 pub const OAP_INLINE_BYTES: usize = 4 * KIB;
 /// HELLO's document.
 pub const OAP_HELLO_BYTES: usize = 4 * KIB;
-/// A capability token.
+
+// --- Capabilities --------------------------------------------------------------------------
+
+/// A capability token, in bytes.
 pub const CAPABILITY_BYTES: usize = 8 * KIB;
+/// Caveats of a token.
+pub const CAPABILITY_CAVEATS: usize = 32;
+/// A token's identifier.
+pub const CAPABILITY_IDENTIFIER_BYTES: usize = 128;
+/// A token's location, which is its node's name.
+pub const CAPABILITY_LOCATION_BYTES: usize = 64;
+/// How long a token lives unless less or more is asked for.
+pub const TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
+/// How long a token may live at most.
+pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long tokens are made with a key.
+pub const KEY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a request in progress is asked whether its token still stands.
+pub const AUTHORITY_RECHECK: Duration = Duration::from_secs(1);
+/// Rates that tokens carry (`rps`), counted at once.
+pub const TOKEN_RATES: usize = 65_536;
+/// Share of the request rate that requests without authority may take of a bucket of their own, in
+/// percent.
+pub const UNAUTHENTICATED_RATE_PERCENT: u64 = 20;
+/// Burst of that bucket: this much time's worth.
+pub const UNAUTHENTICATED_BURST: Duration = Duration::from_secs(1);
+/// Longest name of an object.
+pub const NAME_BYTES: usize = 255;
+/// Longest name of a queue.
+pub const QUEUE_BYTES: usize = 80;
 
 // --- Decompression -------------------------------------------------------------------------
 
@@ -263,6 +291,8 @@ const _: () = assert!(
     OAP_UNREAD_PAUSE_BYTES + DECOMPRESS_RATIO as usize * OAP_READ_BYTES <= OAP_UNREAD_BYTES
 );
 const _: () = assert!(OAP_FRAME_BYTES <= OAP_UNREAD_BYTES);
+// A length in a token has two digits of seven bits.
+const _: () = assert!(CAPABILITY_BYTES < 1 << 14);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);

@@ -4,7 +4,7 @@ use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::frame::{FrameError, HEADER_BYTES, Header};
-use crate::limits::OAP_READ_BYTES;
+use crate::limits::{CAPABILITY_BYTES, OAP_READ_BYTES};
 
 /// Room that is worth a read. With less, the buffer is turned round first.
 const READ_BYTES_MIN: usize = 8 * 1024;
@@ -161,12 +161,16 @@ impl Decoder {
         }
     }
 
-    /// The frame that is being read and does not fit the buffer, until it is decided what to do
-    /// about it: [`grant`](Self::grant) it memory of its length, or [`skip`](Self::skip) it.
-    /// Nothing more is read before.
-    pub fn long_frame(&self) -> Option<&Header> {
+    /// The frame that is being read and does not fit the buffer, and its capability, until it is
+    /// decided what to do about it: [`grant`](Self::grant) it memory of its length, or
+    /// [`skip`](Self::skip) it. Nothing more is read before. A capability longer than any is as
+    /// good as none of it.
+    pub fn long_frame(&self) -> Option<(&Header, &[u8])> {
         match &self.state {
-            State::Long(header, Long::Undecided) => Some(header),
+            State::Long(header, Long::Undecided) => {
+                let cap = self.buffer.get(HEADER_BYTES..head_bytes(header))?;
+                Some((header, cap))
+            }
             _ => None,
         }
     }
@@ -191,11 +195,16 @@ impl Decoder {
     }
 
     /// Where the next bytes of the stream go. No room at all while a
-    /// [long frame](Self::long_frame) is undecided, and after a failure.
+    /// [long frame](Self::long_frame) is undecided, but for its capability, and after a failure.
     pub fn spare(&mut self) -> Limit<&mut BytesMut> {
         let filled = self.buffer.len();
         let room = match self.state {
-            State::Failed(_) | State::Long(_, Long::Undecided) => 0,
+            State::Failed(_) => 0,
+            State::Long(header, Long::Undecided) => {
+                let missing = head_bytes(&header).saturating_sub(filled);
+                self.room_for(missing);
+                missing
+            }
             State::Long(header, Long::Granted) => {
                 let len = header.len as usize;
                 if self.buffer.capacity() < len {
@@ -267,6 +276,12 @@ impl Decoder {
             self.buffer = BytesMut::new();
         }
     }
+}
+
+/// Where the capability of a frame ends, if it is no longer than one may be.
+fn head_bytes(header: &Header) -> usize {
+    let cap = usize::from(header.cap_len);
+    HEADER_BYTES + if cap <= CAPABILITY_BYTES { cap } else { 0 }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn decode(stream: &[u8], cuts: &[usize]) -> (Vec<Decoded>, Result<(), Malformed>
                     Err(malformed) => return (frames, Err(malformed)),
                 }
             }
-            if let Some(header) = decoder.long_frame() {
+            if let Some((header, _)) = decoder.long_frame() {
                 largest = largest.max(header.len as usize);
                 decoder.grant();
             }
@@ -62,7 +62,7 @@ fn a_long_frame_waits_for_a_grant_and_owns_its_memory() {
     let mut at = read(&mut decoder, &stream);
     assert!(at <= OAP_READ_BYTES);
     assert_eq!(decoder.next(), Ok(None));
-    assert_eq!(decoder.long_frame().unwrap().corr_id, 7);
+    assert_eq!(decoder.long_frame().unwrap().0.corr_id, 7);
     assert_eq!(
         decoder.spare().remaining_mut(),
         0,
@@ -80,6 +80,32 @@ fn a_long_frame_waits_for_a_grant_and_owns_its_memory() {
     assert_eq!(decoder.capacity(), 0);
     drop(frame.cap);
     assert!(frame.payload.is_unique());
+}
+
+#[test]
+fn a_long_frame_is_decided_about_once_its_capability_is_there() {
+    let whole = Flags::REQ.with(Flags::WHOLE);
+    for (cap, wanted) in [
+        (0, Some(0)),
+        (1, Some(1)),
+        (CAPABILITY_BYTES, Some(CAPABILITY_BYTES)),
+        // As good as none of it: nothing is waited for.
+        (CAPABILITY_BYTES + 1, Some(0)),
+    ] {
+        let stream = bytes_of(whole, cap, OAP_FRAME_BYTES - HEADER_BYTES - cap, 7);
+        let mut decoder = Decoder::new(OAP_FRAME_BYTES);
+        let (mut at, mut seen) = (0, None);
+        while seen.is_none() {
+            assert!(at < HEADER_BYTES + CAPABILITY_BYTES, "decided in time");
+            read(&mut decoder, &stream[at..=at]);
+            at += 1;
+            assert_eq!(decoder.next(), Ok(None));
+            seen = decoder.long_frame().map(|(_, cap)| cap.to_vec());
+        }
+        assert_eq!(seen.as_ref().map(Vec::len), wanted);
+        assert_eq!(seen.unwrap(), stream[HEADER_BYTES..at]);
+        assert_eq!(decoder.spare().remaining_mut(), 0, "nothing more");
+    }
 }
 
 #[test]

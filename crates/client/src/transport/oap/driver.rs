@@ -145,7 +145,7 @@ fn receive(shared: &Shared, decoder: &mut Decoder, encoder: &mut Encoder) -> Res
                 }
             }
             Ok(None) => match decoder.long_frame() {
-                Some(header) if streams.wants(header) => decoder.grant(),
+                Some((header, _)) if streams.wants(header) => decoder.grant(),
                 Some(_) => decoder.skip(),
                 None => return Ok(()),
             },
