@@ -7,6 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
+use crate::lease::Lease;
 use crate::slots::Occupancy;
 
 /// What a connection's time is spent on, and so which clock runs.
@@ -34,6 +37,10 @@ pub(crate) struct Activity {
     has_body: AtomicBool,
     /// The service has answered the latest request.
     answered: AtomicBool,
+    /// HTTP/1: of the latest response, if it may be taken back.
+    lease: Mutex<Option<Lease>>,
+    /// Whether there is one, which is rare.
+    leased: AtomicBool,
     /// HTTP/2: response bytes handed to the connection and not yet written.
     outstanding: AtomicU64,
     /// HTTP/2: answered streams that are held until their requests have ended.
@@ -73,6 +80,8 @@ impl Activity {
             calls: AtomicU64::new(0),
             has_body: AtomicBool::new(false),
             answered: AtomicBool::new(false),
+            lease: Mutex::default(),
+            leased: AtomicBool::new(false),
             outstanding: AtomicU64::new(0),
             held_streams: AtomicU64::new(0),
             read: AtomicU64::new(0),
@@ -140,6 +149,14 @@ impl Activity {
         self.answered.load(Relaxed)
     }
 
+    /// HTTP/1: whether the response on its way has been taken back.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.leased.load(Relaxed)
+            && (self.lease.lock())
+                .as_ref()
+                .is_some_and(|lease| !lease.holds())
+    }
+
     /// HTTP/2: whether its streams have to be checked now and then.
     pub(crate) fn needs_checks(&self) -> bool {
         self.outstanding() > 0 || self.held_streams.load(Relaxed) > 0
@@ -188,6 +205,14 @@ impl InProgress {
     /// The service has answered.
     pub(crate) fn answered(&self) {
         self.activity.answered.store(true, Relaxed);
+    }
+
+    /// HTTP/1: the response may be taken back, or may not.
+    pub(crate) fn lend(&self, lease: Option<Lease>) {
+        let leases = lease.is_some();
+        if self.activity.leased.swap(leases, Relaxed) || leases {
+            *self.activity.lease.lock() = lease;
+        }
     }
 }
 

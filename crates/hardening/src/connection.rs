@@ -169,7 +169,7 @@ pub async fn serve<I, S, B>(
             let ending = supervision.run(&mut Http2::new(connection, spawner)).await;
             supervision.close_http2(&ending);
         }
-        Ending::Finished(Err(_)) | Ending::Evicted | Ending::GaveWay => {}
+        Ending::Finished(Err(_)) | Ending::Evicted | Ending::GaveWay | Ending::Revoked => {}
         Ending::Expired(_) => {
             let began = !stream.prefix().is_empty();
             supervision.refuse_head(began.then_some(stream)).await;

@@ -16,6 +16,7 @@ use hyper::service::Service;
 use pin_project_lite::pin_project;
 
 use crate::activity::{Activity, InProgress};
+use crate::lease::Lease;
 use crate::streams::{Spawner, StreamBytes};
 
 /// The watched service.
@@ -80,8 +81,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.inner.poll(cx));
+        let Ok(mut response) = ready!(this.inner.poll(cx));
         let (in_progress, stream) = this.exchange.take().expect("not polled after it was ready");
+        let lease = response.extensions_mut().remove::<Lease>();
+        match &stream {
+            Some(stream) => stream.lend(lease),
+            None => in_progress.lend(lease),
+        }
         in_progress.answered();
         let ended = *this.without_body;
         Poll::Ready(Ok(response.map(|inner| WatchedBody {

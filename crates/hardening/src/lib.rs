@@ -13,6 +13,7 @@
 //! | requests per second | [`RateLimiter`] | [`layers::RateLayer`] |
 //! | requests in flight, to the last byte of the response | [`InFlight`], [`HeldBody`] | [`layers::InFlightLayer`] |
 //! | the slowest stream gives way when all are taken | [`SlowShare`] | |
+//! | a response that is taken back on its way | [`Lease`] | |
 //! | load shed on purpose | | [`layers::ShedLayer`] |
 //! | body size and pace | [`GuardedBody`] | [`layers::BodyLayer`] |
 //! | decompression | [`DecodedBody`] | [`layers::DecompressLayer`] |
@@ -45,6 +46,7 @@ mod head;
 mod held;
 mod in_flight;
 pub mod layers;
+mod lease;
 mod progress;
 mod rate;
 mod refusal;
@@ -65,6 +67,7 @@ pub use drain::{Drain, DrainSignal};
 pub use head::{HeadLimits, check_head};
 pub use held::HeldBody;
 pub use in_flight::{InFlight, Permit};
+pub use lease::Lease;
 pub use progress::{Demand, Progress};
 pub use rate::RateLimiter;
 pub use refusal::{BodyError, Counters, Reason, Refusal, whole_seconds};

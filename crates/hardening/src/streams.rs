@@ -17,8 +17,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_util::StreamExt;
@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::activity::Activity;
+use crate::lease::Lease;
 use crate::progress::{Demand, Progress};
 use crate::slow_share::{Pace, SlowShare};
 
@@ -52,9 +53,23 @@ pub(crate) struct StreamBytes {
     gone: AtomicU64,
     /// Waits for bytes to be gone: the body for its end, then the stream's future for its own.
     waker: AtomicWaker,
+    /// Of a response that may be taken back.
+    lease: OnceLock<Lease>,
 }
 
 impl StreamBytes {
+    /// The response may be taken back, or may not.
+    pub(crate) fn lend(&self, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            // There is one response.
+            let _ = self.lease.set(lease);
+        }
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.lease.get().is_some_and(|lease| !lease.holds())
+    }
+
     pub(crate) fn hand(&self, bytes: u64) {
         self.handed.fetch_add(bytes, Relaxed);
         self.activity.hand(bytes);
@@ -140,6 +155,7 @@ impl Spawner {
             handed: AtomicU64::new(0),
             gone: AtomicU64::new(0),
             waker: AtomicWaker::new(),
+            lease: OnceLock::new(),
         });
         self.shared.queue.lock().latest = Some(Arc::clone(&bytes));
         bytes
@@ -335,6 +351,16 @@ impl Streams {
             rate
         });
         rates.min()
+    }
+
+    /// Resets the streams whose responses have been taken back.
+    pub(crate) fn revoke(&mut self) {
+        for task in self.running.iter_mut() {
+            let is_running = task.future.is_some();
+            if is_running && task.bytes.as_deref().is_some_and(StreamBytes::is_revoked) {
+                task.reset();
+            }
+        }
     }
 
     /// Resets the slowest stream that has to give way; false if there is none any more.

@@ -18,6 +18,6 @@ pub mod network;
 pub mod rights;
 
 pub use identifier::{GrantRef, Identifier};
-pub use keyring::{Fresh, KeyRing, Lives, Minted, Verified};
+pub use keyring::{Fresh, KeyRing, Lives, Verified};
 pub use macaroon::Macaroon;
 pub use rights::{Access, Denied, Resource, Rights};

@@ -7,12 +7,14 @@
 mod fields;
 mod hello;
 mod object;
+mod token;
 
 pub use fields::{FieldsError, Parsed};
 pub use hello::{Hello, HelloError, Transports, Welcome};
 pub use object::{
     GetReply, GetRequest, HeadReply, PutReply, PutRequest, decode_addresses, decode_presence,
 };
+pub use token::{TOKEN_TEXT_BYTES, TokenReply};
 
 /// The family of HELLO, ping, cancel, and answers to frames of no stream.
 pub const CONTROL: u16 = 0;
@@ -55,6 +57,8 @@ macro_rules! operations {
 operations! {
     /// Nothing; that it is answered is the answer.
     Ping = 0, 1, "ping";
+    /// Make a token of a token.
+    Mint = 0, 3, "mint";
     /// The body back.
     Echo = 1, 1, "echo";
     /// Read an object or a part of it.

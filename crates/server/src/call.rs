@@ -3,12 +3,14 @@
 //! An ingress turns bytes into a [`Call`] and a [`Reply`] into bytes; it decides nothing else. A
 //! new operation is one variant here, one arm in `dispatch`, and one arm in each ingress.
 
+use crate::authority::Mint;
 use bytes::Bytes;
 use http_body::Body;
 use micronode_engine::{Object, Stored};
 use micronode_hardening::{BodyError, Reason, Refusal};
 use micronode_protocol::{Address, ErrorCode, limits};
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
+use zeroize::Zeroizing;
 
 /// A request body as pieces, already capped, paced and decoded by the guard.
 pub(crate) type CallBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
@@ -32,10 +34,19 @@ pub(crate) enum Command {
     Ping,
     /// An object to read (or to describe: the ingress reads no byte that it does not send).
     Get { address: Address },
-    /// Which of these objects are here.
-    Has { addresses: Vec<Address> },
+    /// Which of these objects are here. What the holder may not know of is not asked for.
+    Has { addresses: Vec<Option<Address>> },
     /// Delete and wipe.
     Delete { address: Address },
+    /// Make a token of a token.
+    Mint(Mint),
+}
+
+/// A token that was made, as text.
+pub(crate) struct Token {
+    pub(crate) text: Zeroizing<String>,
+    /// When it ends, in milliseconds since the Unix epoch.
+    pub(crate) expires_ms: u64,
 }
 
 /// What a request costs the node, which decides what is shed first.
@@ -77,6 +88,8 @@ pub(crate) enum Reply {
     Has(Vec<bool>),
     /// Deleted.
     Deleted,
+    /// A token.
+    Token(Token),
     /// The answer to a ping.
     Pong,
 }

@@ -8,6 +8,7 @@
 //! what a client is told (`MICRO_URL`, `MICRO_TOKEN`, `MICRO_GRANT`). There is deliberately no
 //! `Deserialize`: it would be a second way in, around the checks.
 
+mod auth;
 pub mod duration;
 mod field;
 mod file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use micronode_protocol::limits;
 
+pub use auth::Auth;
 pub use key::{KEYS, Key, Rule};
 pub use load::{Loaded, Sources, load, process_environment};
 pub use memory::MemoryError;
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// The memory budget.
     pub memory: Memory,
+    /// Authority.
+    pub auth: Auth,
     /// The log.
     pub log: Log,
 }
@@ -240,6 +244,7 @@ impl Default for Config {
                 budget: Budget::Auto,
                 eviction: Eviction::Refuse,
             },
+            auth: Auth::default(),
             log: Log {
                 level: LogLevel::Warn,
                 format: LogFormat::Text,

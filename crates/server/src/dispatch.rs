@@ -27,7 +27,7 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             Ok(Reply::Has(
                 addresses
                     .iter()
-                    .map(|address| node.store.has(now, address))
+                    .map(|address| address.is_some_and(|address| node.store.has(now, &address)))
                     .collect(),
             ))
         }
@@ -36,6 +36,10 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
                 .delete(clock::now(), &address)
                 .map_err(|_| not_found())?;
             Ok(Reply::Deleted)
+        }
+        Command::Mint(mint) => {
+            let default = node.config.load().auth.token_ttl;
+            Ok(Reply::Token(node.authority.mint(default, &mint)?))
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::ingress::oap;
 use crate::node::Node;
 use crate::readiness::Readiness;
 use micronode_hardening::{Drain, Transport};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// A node that is ready and listens nowhere. It has no threads and no periodic tasks: nothing
@@ -34,6 +35,12 @@ impl EmbeddedNode {
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
         let slot = self.node.data_slots.admit()?;
         let node = Arc::clone(&self.node);
-        Some(oap::serve(node, io, slot, self.drain.signal()))
+        Some(oap::serve(
+            node,
+            io,
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            slot,
+            self.drain.signal(),
+        ))
     }
 }

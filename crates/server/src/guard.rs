@@ -6,6 +6,7 @@
 
 pub(crate) mod admission;
 
+use crate::authority::{Presented, Standing};
 use crate::buffer::reserve;
 use crate::call::{CallBody, CallError, Cost};
 use crate::clock;
@@ -14,6 +15,7 @@ use crate::guard::admission::InProgress;
 use crate::ingress::http::arrival::Arriving;
 use crate::ingress::http::body::ReplyBody;
 use crate::ingress::http::correlation::{self, X_CORR_ID};
+use crate::ingress::http::presented::presented;
 use crate::ingress::http::problem::{self, Failure};
 use crate::ingress::http::routes::{Operation, Route};
 use crate::ingress::http::{self as ingress, origin, respond};
@@ -21,22 +23,31 @@ use crate::metrics::method_index;
 use crate::node::Node;
 use crate::readiness::State;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{
-    BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Permit, check_head, request_coding,
+    BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Lease, Permit, check_head,
+    request_coding,
 };
+use micronode_protocol::capability::{Access, Resource};
+use micronode_protocol::limits::GROUP_BYTES;
 use micronode_protocol::{Address, ErrorCode};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// A response body of the data plane: it holds the request's permits until its last byte is out.
 pub(crate) type DataBody = HeldBody<ReplyBody, InProgress>;
 
+/// A response of no more bytes is handed over at once. A longer one ends when its token does.
+const LEASED_BYTES: u64 = GROUP_BYTES as u64;
+
 /// Answers one request of the data plane.
 pub(crate) async fn serve(
     node: Arc<Node>,
+    peer: IpAddr,
     request: Request<Incoming>,
 ) -> Result<Response<DataBody>, Infallible> {
     let started = clock::instant();
@@ -51,7 +62,7 @@ pub(crate) async fn serve(
     let http1 = request.version() < Version::HTTP_2;
     let request = request.map(Arriving::new);
     let end = request.body().end();
-    let answer = stages(&node, request, route, address, &mut in_progress).await;
+    let answer = stages(&node, peer, request, route, address, &mut in_progress).await;
     let mut response = answer.unwrap_or_else(|failure| {
         node.metrics.rejected(failure.error.code);
         let corr_id = corr_id.to_str().unwrap_or_default();
@@ -71,12 +82,20 @@ pub(crate) async fn serve(
     node.metrics.responded(route, &method, response.status());
     response.headers_mut().insert(X_CORR_ID, corr_id);
     rate_fields(&node, response.headers_mut());
+    if let Some(holder) = &in_progress.holder
+        && response.body().size_hint().lower() > LEASED_BYTES
+    {
+        let (node, holder) = (Arc::clone(&node), Arc::clone(holder));
+        let lease = Lease::new(move || node.stands(&holder));
+        response.extensions_mut().insert(lease);
+    }
     Ok(response.map(|body| HeldBody::new(body, in_progress)))
 }
 
 /// The stages, in the order of refusal.
 async fn stages(
-    node: &Node,
+    node: &Arc<Node>,
+    peer: IpAddr,
     request: Request<Arriving<Incoming>>,
     route: Route,
     address: Option<Result<Address, CallError>>,
@@ -86,29 +105,34 @@ async fn stages(
     let (head, body) = request.into_parts();
     ingress::check_transfer_coding(&head.headers)?;
 
-    // Where from: without a token, only a local program may speak to this plane.
-    origin::check(&head.uri, &head.headers)?;
+    // Where from: where no token is needed, only a local program may speak to this plane.
+    if node.config.load().dev {
+        origin::check(&head.uri, &head.headers)?;
+    }
 
     // Route.
     let Some(operation) = route.operation(&head.method) else {
         return no_operation(route, &head.method);
     };
-    let address = address.transpose()?;
 
     // Authority.
-    let presented =
-        head.headers.contains_key(header::AUTHORIZATION) || has_capability(head.uri.query());
-    admission::authority(presented).map_err(|error| Failure {
-        error,
-        field: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-    })?;
+    let presented = presented(operation, &head);
+    let access = access(operation, &head.headers, address.as_ref());
+    let holder = admission::authority(node, &presented, &access, peer, in_progress.started);
+    let holder = holder.map_err(unauthenticated)?;
+    in_progress.holder = holder.clone();
+    let address = address.transpose()?;
 
     // Rate, in flight, readiness.
-    let permit = admission::admit(node, operation.cost, in_progress.started).await?;
+    let started = in_progress.started;
+    let permit = admission::admit(node, operation.cost, holder.as_deref(), started).await?;
 
     // Body: caps, pace, decoding.
-    let (body, declared, watch) =
-        guarded_body(node, operation, &head.headers, body, in_progress.started)?;
+    let (body, declared, watch) = guarded_body(node, operation, &head.headers, body, started)?;
+    let body = match &holder {
+        Some(holder) => Standing::around(body, node, holder, started),
+        None => body,
+    };
 
     // Facet.
     in_progress.permits = Some(admission::facet(node, operation.cost, permit)?);
@@ -118,9 +142,14 @@ async fn stages(
     }
     let work = async {
         let called = clock::instant();
-        let call = ingress::call(operation, &head, address, declared, body, &node.budget).await?;
+        let (budget, holder) = (&node.budget, holder.as_ref());
+        let call = ingress::call(operation, &head, address, declared, body, budget, holder).await?;
+        let call = admission::narrow(node, holder.map(Arc::as_ref), call, started)?;
         let reply = dispatch(node, call).await?;
-        let response = respond(operation, &head, reply, clock::now())?;
+        let mut response = respond(operation, &head, reply, clock::now())?;
+        if matches!(presented, Presented::Link(_)) {
+            respond::linked(response.headers_mut());
+        }
         if operation.cost == Cost::Read {
             node.metrics.storage_get.observe(clock::instant() - called);
         }
@@ -154,12 +183,31 @@ fn no_operation(route: Route, method: &Method) -> Result<Response<ReplyBody>, Fa
     })
 }
 
-fn has_capability(query: Option<&str>) -> bool {
-    query.is_some_and(|query| {
-        query
-            .split('&')
-            .any(|pair| pair.split('=').next() == Some("cap"))
-    })
+/// What a request wants, as far as its head tells.
+fn access<'a>(
+    operation: &Operation,
+    headers: &http::HeaderMap,
+    address: Option<&'a Result<Address, CallError>>,
+) -> Access<'a> {
+    let resource = match (operation.route, address) {
+        (Route::Has, _) => Resource::Each,
+        (_, Some(Ok(address))) => Resource::Object(address),
+        _ => Resource::None,
+    };
+    let takes_content = operation.route.takes_content();
+    let declared = ingress::content_length(headers).filter(|_| takes_content);
+    Access {
+        op: operation.op,
+        resource,
+        body: declared.unwrap_or(0),
+    }
+}
+
+/// A 401 says what is wanted instead.
+fn unauthenticated(error: CallError) -> Failure {
+    let bearer = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    let field = (error.code == ErrorCode::Unauthenticated).then_some(bearer);
+    Failure { error, field }
 }
 
 /// Puts the body under its cap, its pace, and the decompression guard.

@@ -7,6 +7,7 @@
 //! private to the node.
 
 mod admin;
+mod authority;
 mod buffer;
 mod call;
 mod clock;

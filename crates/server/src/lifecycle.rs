@@ -16,16 +16,18 @@ use crate::{clock, guard};
 use bytes::Bytes;
 use hyper::service::service_fn;
 use micronode_hardening::{ConnectionSlots, Counters, Drain, Reason, Refusal, Slot, accept, serve};
+use micronode_protocol::capability::caveat;
 use micronode_protocol::limits::WORKERS;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, mem};
+use std::{fmt, io};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower_service::Service;
+use zeroize::Zeroizing;
 
 /// How often readiness is sampled and expired objects are swept.
 const TICK: Duration = Duration::from_millis(100);
@@ -47,7 +49,7 @@ pub struct Start {
 }
 
 /// Where a node listens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Bound {
     /// The data plane.
     pub http: SocketAddr,
@@ -55,6 +57,25 @@ pub struct Bound {
     pub admin: SocketAddr,
     /// The data plane over OAP.
     pub oap: Option<SocketAddr>,
+    /// Everything may be done with it, as long as the node runs.
+    pub token: OperatorToken,
+}
+
+/// The operator's token as text. It is told once and not printed by accident.
+#[derive(Default)]
+pub struct OperatorToken(Zeroizing<String>);
+
+impl OperatorToken {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(…)")
+    }
 }
 
 /// Why a node did not start.
@@ -83,20 +104,20 @@ pub fn run(start: Start) -> Result<(), RunError> {
     runtime.block_on(control(start, log))
 }
 
-/// Until capabilities exist, whoever reaches the data plane may do everything.
+/// Whoever reaches a node in development mode may do everything, so nobody else than this machine
+/// may; and nobody else is spoken to in the clear.
 fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
-    if !config.dev {
-        return Err(RunError::Unsafe(
-            "this version has no capabilities yet, so every request would be allowed: start with --dev, which serves loopback only"
-                .to_owned(),
-        ));
-    }
     let oap = config.oap_address().map(|address| ("oap", address));
     let planes = [("bind", config.bind), ("admin", config.admin)];
     for (key, address) in planes.into_iter().chain(oap) {
         if !address.ip().is_loopback() {
+            let why = if config.dev {
+                "--dev serves loopback only"
+            } else {
+                "tokens would be sent in the clear"
+            };
             return Err(RunError::Unsafe(format!(
-                "{key} = {address}: --dev serves loopback only; use 127.0.0.1 or [::1]"
+                "{key} = {address}: {why}; use 127.0.0.1 or [::1]"
             )));
         }
     }
@@ -106,6 +127,7 @@ fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
 /// A connection of the data plane, on its way to a worker.
 struct Connection {
     stream: std::net::TcpStream,
+    peer: IpAddr,
     slot: Slot,
     ingress: Ingress,
 }
@@ -127,10 +149,11 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let mut signals = Signals::install()?;
     let listeners = Listeners::open(&loaded.config)?;
     let oap = listeners.oap.as_ref();
-    let bound = Bound {
+    let mut bound = Bound {
         http: listeners.data.local_addr()?,
         admin: listeners.admin.local_addr()?,
         oap: oap.map(TcpListener::local_addr).transpose()?,
+        token: OperatorToken::default(),
     };
     // An inherited socket is not bound by us, and must be as safe as one that is.
     refuse_unsafe(&Config {
@@ -141,6 +164,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     })?;
 
     let node = Arc::new(Node::new(&loaded));
+    bound.token = OperatorToken(node.authority.operator_token());
     let data_drain = Drain::new();
     let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
 
@@ -154,7 +178,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         data.push(accept_data(&node, Ingress::Oap, oap, &workers)?);
     }
     let admin = accept_admin(&node, &listeners.admin)?;
-    mem::drop(listeners);
+    drop(listeners);
     let ticker = tick(&node, &workers);
     let reloads = watch_configuration(Reloader {
         node: Arc::clone(&node),
@@ -166,6 +190,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
 
     node.readiness(Readiness::started);
     announce(&bound);
+    drop(bound);
     notify(&[sd_notify::NotifyState::Ready]);
 
     let asked_at = signals.stop().await;
@@ -229,6 +254,7 @@ fn start_workers(
             let (node, signal) = (Arc::clone(&node), signal.clone());
             let Connection {
                 stream,
+                peer,
                 slot,
                 ingress,
             } = connection;
@@ -240,11 +266,12 @@ fn start_workers(
                 match ingress {
                     Ingress::Http => {
                         let context = Arc::clone(&node.data_plane);
-                        let service =
-                            service_fn(move |request| guard::serve(Arc::clone(&node), request));
+                        let service = service_fn(move |request| {
+                            guard::serve(Arc::clone(&node), peer, request)
+                        });
                         serve(stream, slot, context, service, signal).await;
                     }
-                    Ingress::Oap => oap::serve(node, stream, slot, signal).await,
+                    Ingress::Oap => oap::serve(node, stream, peer, slot, signal).await,
                 }
             }
         },
@@ -258,7 +285,7 @@ fn accept_loop(
     listener: &TcpListener,
     (counters, render): (&Arc<Counters>, fn(&Refusal) -> Bytes),
     slots: &ConnectionSlots,
-    on_connection: impl Fn(tokio::net::TcpStream, Slot) + Clone + Send + 'static,
+    on_connection: impl Fn(tokio::net::TcpStream, IpAddr, Slot) + Clone + Send + 'static,
 ) -> io::Result<AbortHandle> {
     let listener = listener.try_clone()?;
     let (counters, slots) = (Arc::clone(counters), slots.clone());
@@ -274,7 +301,9 @@ fn accept_loop(
                         slots,
                         counters,
                         render,
-                        move |stream, _peer, slot| on_connection(stream, slot),
+                        move |stream, peer, slot| {
+                            on_connection(stream, caveat::peer(peer.ip()), slot);
+                        },
                     )
                     .await;
                 }
@@ -303,10 +332,11 @@ fn accept_data(
         listener,
         (&plane.counters, render),
         &node.data_slots,
-        move |stream, slot| {
+        move |stream, peer, slot| {
             // A socket that cannot be handed over is closed, which is all that can be done for it.
             let connection = stream.into_std().map(|stream| Connection {
                 stream,
+                peer,
                 slot,
                 ingress,
             });
@@ -332,7 +362,7 @@ fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Result<AbortHan
         listener,
         (&context.counters, context.render),
         &node.admin_slots,
-        move |stream, slot| {
+        move |stream, _peer, slot| {
             let context = Arc::clone(&plane);
             let stack = stack.clone();
             // All of its layers are always ready.
@@ -356,6 +386,7 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
                 }
                 let sample = node.sample(workers.delay_ms(), fd_percent);
                 node.readiness(|readiness| readiness.observe(clock::now().mono_ms, &sample));
+                node.authority.rotate(clock::now());
                 while node.store.expire(clock::now()).more {
                     tokio::task::yield_now().await;
                 }

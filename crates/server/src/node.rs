@@ -1,5 +1,6 @@
 //! The node: everything that requests share, built once from a checked configuration.
 
+use crate::authority::Authority;
 use crate::config::{self, Config, Loaded};
 use crate::ingress::http::{openapi, problem};
 use crate::metrics::Metrics;
@@ -28,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) limits: RequestLimits,
     pub(crate) budget: Budget,
     pub(crate) store: Store,
+    pub(crate) authority: Authority,
     pub(crate) rate: RateLimiter,
     pub(crate) in_flight: InFlight,
     /// Refusals whose documents are on their way.
@@ -148,6 +150,7 @@ impl Node {
             limits: RequestLimits::new(caps),
             budget,
             store,
+            authority: Authority::new(config, clock::now(), clock::instant()),
             rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
             in_flight: InFlight::new(caps.in_flight),
             refusals: InFlight::new(limits::REFUSALS),
@@ -199,6 +202,7 @@ impl Node {
     /// force before.
     pub(crate) fn apply(&self, config: Config) {
         self.rate.set_rate(config.limits.rps);
+        self.authority.apply(&config);
         self.in_flight.set_cap(config.limits.in_flight);
         self.facets
             .storage_read

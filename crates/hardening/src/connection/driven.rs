@@ -48,6 +48,9 @@ pub(super) trait Driven {
         connection
     }
 
+    /// Resets the streams whose responses have been taken back.
+    fn revoke(&mut self) {}
+
     /// Resets the slowest stream.
     fn cut_slowest(&mut self, _now: Instant, _share: &SlowShare) -> Cut {
         Cut::Connection
@@ -160,6 +163,10 @@ where
         _connection: Option<u64>,
     ) -> Option<u64> {
         self.streams.sample(now, share)
+    }
+
+    fn revoke(&mut self) {
+        self.streams.revoke();
     }
 
     fn cut_slowest(&mut self, now: Instant, share: &SlowShare) -> Cut {

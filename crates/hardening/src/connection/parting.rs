@@ -58,6 +58,7 @@ impl Supervision<'_> {
                 let answer = (self.context.render)(&refusal);
                 self.part(stream, Some(answer)).await;
             }
+            Ending::Revoked => self.activity.discard.store(true, Relaxed),
             Ending::Finished(Err(_)) | Ending::Expired(Expiry::Idle) | Ending::Evicted => {}
         }
     }
@@ -74,7 +75,8 @@ impl Supervision<'_> {
             Ending::Finished(_)
             | Ending::Expired(Expiry::Idle)
             | Ending::Evicted
-            | Ending::GaveWay => {}
+            | Ending::GaveWay
+            | Ending::Revoked => {}
         }
     }
 

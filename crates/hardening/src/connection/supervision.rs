@@ -32,6 +32,8 @@ pub(super) enum Ending<T> {
     Evicted,
     /// Its one request was the slowest of all, and a newcomer found everything taken.
     GaveWay,
+    /// Its response has been taken back.
+    Revoked,
 }
 
 /// Everything that watches a connection from the outside.
@@ -214,6 +216,10 @@ impl<'a> Supervision<'a> {
                 self.next_check = needed.then(|| now + self.check_interval());
             }
             if sample.is_some_and(|at| at <= now) {
+                driven.revoke();
+                if self.activity.is_revoked() {
+                    return Poll::Ready(Ending::Revoked);
+                }
                 let (calls, moved) = (self.activity.calls(), self.activity.moved());
                 let rate = self.slowness.sample(now, calls, moved);
                 let rate = driven.sample_streams(now, self.slowness.share(), rate);

@@ -119,15 +119,6 @@ pub struct Verified {
 /// the token from there on shares. (The signature itself would let later caveats be left out.)
 pub type BucketId = u128;
 
-/// A new token.
-#[derive(Debug)]
-pub struct Minted {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// When it ends, in milliseconds since the Unix epoch; `None` for the operator's.
-    pub expires_ms: u64,
-}
-
 /// Why no token was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MintError {
@@ -152,7 +143,9 @@ pub struct Wanted<'a> {
     pub nonce: Nonce,
     /// Where it came from.
     pub grant: Option<GrantRef>,
-    /// Caveats, the narrowing of which it may not go beyond.
+    /// Caveats of the token that it is made of, taken over as they stand.
+    pub inherited: &'a [&'a [u8]],
+    /// Caveats that it is asked to have.
     pub caveats: &'a [&'a [u8]],
     /// How long it may live.
     pub life: Duration,
@@ -236,11 +229,8 @@ impl KeyRing {
         mono_ms: u64,
         wall_ms: u64,
         wanted: &Wanted<'_>,
-    ) -> Result<Minted, MintError> {
-        let unknown = |caveat: &&[u8]| Caveat::parse(caveat).is_none();
-        if let Some(index) = wanted.caveats.iter().position(unknown) {
-            return Err(MintError::Caveat(index));
-        }
+    ) -> Result<Vec<u8>, MintError> {
+        check(wanted.caveats)?;
         let identifier = Identifier {
             key_id: self.current.key.id,
             nonce: wanted.nonce,
@@ -248,16 +238,13 @@ impl KeyRing {
         };
         let root = &self.current.key.root;
         let mut builder = Builder::new(root, self.location.as_bytes(), &identifier.encode());
-        for caveat in wanted.caveats {
+        for caveat in wanted.inherited.iter().chain(wanted.caveats) {
             builder.caveat(caveat)?;
         }
         let key_life = self.dies_ms(&self.current).saturating_sub(mono_ms);
         let expires_ms = wall_ms.saturating_add(millis(wanted.life).min(key_life));
         builder.caveat(before(expires_ms).as_bytes())?;
-        Ok(Minted {
-            bytes: builder.finish()?,
-            expires_ms,
-        })
+        Ok(builder.finish()?)
     }
 
     /// Whether a token is one of this node's: parse, key, signature. What its caveats say is told,
@@ -272,12 +259,12 @@ impl KeyRing {
         let mut rates = Vec::new();
         let is_genuine = token.verify(root, |index, signature| {
             let caveat = Caveat::parse(token.caveats()[index]);
-            if let Some(Caveat::Rps(rate)) = caveat {
+            if let Some(Caveat::Rps(rate)) = &caveat {
                 let hash = blake3::hash(&**signature);
                 let id = *hash.as_bytes().first_chunk().expect("16 of 32 bytes");
-                rates.push((u128::from_le_bytes(id), rate));
+                rates.push((u128::from_le_bytes(id), *rate));
             }
-            rights.narrow(caveat);
+            rights.narrow(caveat.as_ref());
         });
         if !is_genuine {
             return Err(Invalid::Signature);
@@ -301,6 +288,13 @@ impl KeyRing {
         let dies_ms = self.dies_ms(epoch);
         (mono_ms < dies_ms).then_some((&epoch.key.root, Some(dies_ms)))
     }
+}
+
+/// Whether a node knows all of these caveats: what it makes is to be good for something.
+pub fn check(caveats: &[&[u8]]) -> Result<(), MintError> {
+    let unknown = |caveat: &&[u8]| Caveat::parse(caveat).is_none();
+    let unknown = caveats.iter().position(unknown);
+    unknown.map_or(Ok(()), |index| Err(MintError::Caveat(index)))
 }
 
 /// The caveat that ends a token, at a millisecond after the Unix epoch.

@@ -121,21 +121,21 @@ impl Default for Rights {
 
 impl Rights {
     /// Takes away what the caveat does not allow; `None` is one that was not understood.
-    pub fn narrow(&mut self, caveat: Option<Caveat<'_>>) {
+    pub fn narrow(&mut self, caveat: Option<&Caveat<'_>>) {
         match caveat {
-            Some(Caveat::Op(ops)) => self.ops = self.ops.and(ops),
-            Some(Caveat::Obj(address)) => self.object.narrow(address),
+            Some(Caveat::Op(ops)) => self.ops = self.ops.and(*ops),
+            Some(Caveat::Obj(address)) => self.object.narrow(*address),
             Some(Caveat::Name(prefix)) => self.narrow_name(prefix),
-            Some(Caveat::Queue(queue)) => self.queue.narrow(queue.into()),
+            Some(Caveat::Queue(queue)) => self.queue.narrow((*queue).into()),
             Some(Caveat::Before(time)) => {
-                self.before = Some(self.before.map_or(time, |other| other.min(time)));
+                self.before = Some(self.before.map_or(*time, |other| other.min(*time)));
             }
-            Some(Caveat::After(time)) => self.after = self.after.max(time),
+            Some(Caveat::After(time)) => self.after = self.after.max(*time),
             Some(Caveat::MaxBytes(bytes)) => self.max_bytes = self.max_bytes.min(bytes),
             Some(Caveat::Peer(network)) => {
                 self.network = match std::mem::replace(&mut self.network, Only::None) {
-                    Only::Any => Only::One(network),
-                    Only::One(other) => other.and(network).map_or(Only::None, Only::One),
+                    Only::Any => Only::One(*network),
+                    Only::One(other) => other.and(*network).map_or(Only::None, Only::One),
                     Only::None => Only::None,
                 };
             }

@@ -9,7 +9,7 @@ const HERE: &str = "127.0.0.1";
 fn rights(caveats: &[&str]) -> Rights {
     let mut rights = Rights::default();
     for caveat in caveats {
-        rights.narrow(Caveat::parse(caveat.as_bytes()));
+        rights.narrow(Caveat::parse(caveat.as_bytes()).as_ref());
     }
     rights
 }

@@ -3,14 +3,17 @@
 //! An ingress goes through them in the order of refusal; what it has to check of its own messages
 //! comes before, between or after them, but never in another order.
 
-use crate::call::{CallError, Cost};
+use crate::authority::{Holder, Presented};
+use crate::call::{Call, CallError, Cost};
 use crate::clock;
 use crate::ingress::http::routes::Route;
 use crate::node::Node;
 use crate::readiness::State;
 use micronode_hardening::Permit;
 use micronode_protocol::ErrorCode;
+use micronode_protocol::capability::Access;
 use micronode_protocol::limits::{IN_FLIGHT_DEGRADED_PERCENT, SLOW_SHARE_WAIT};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +32,8 @@ pub(crate) struct InProgress {
     method: usize,
     pub(crate) started: Instant,
     pub(crate) permits: Option<Permits>,
+    /// Who makes it, where a capability says so.
+    pub(crate) holder: Option<Arc<Holder>>,
     /// Of a refusal with a document.
     pub(crate) refusal: Option<Permit>,
 }
@@ -43,6 +48,7 @@ impl InProgress {
             method,
             started,
             permits: None,
+            holder: None,
             refusal: None,
         }
     }
@@ -55,21 +61,55 @@ impl Drop for InProgress {
     }
 }
 
-/// Authority: no capability can verify yet, so none is accepted, and without one everything is
-/// allowed to whoever may be here at all.
-pub(crate) fn authority(presented: bool) -> Result<(), CallError> {
-    if presented {
-        return Err(CallError::new(
-            ErrorCode::Unauthenticated,
-            "this node has no keys: no capability verifies here",
-        ));
-    }
-    Ok(())
+/// Authority: who makes the request, if it may make it.
+pub(crate) fn authority(
+    node: &Node,
+    presented: &Presented<'_>,
+    access: &Access<'_>,
+    peer: IpAddr,
+    now: Instant,
+) -> Result<Option<Arc<Holder>>, CallError> {
+    let config = node.config.load();
+    let authority = &node.authority;
+    let holder = authority.authenticate(&config.auth, presented, access, peer);
+    holder.map_err(|failed| authority.refuse(failed, now))
+}
+
+/// The same for a holder who has been authenticated before.
+pub(crate) fn authority_again(
+    node: &Node,
+    holder: &Holder,
+    access: &Access<'_>,
+    now: Instant,
+) -> Result<(), CallError> {
+    let stands = holder.stands(&node.config.load().auth, clock::now());
+    stands
+        .and_then(|()| holder.allows(access))
+        .map_err(|failed| node.authority.refuse(failed, now))
+}
+
+/// The call as far as its holder's capability covers it.
+pub(crate) fn narrow(
+    node: &Arc<Node>,
+    holder: Option<&Holder>,
+    call: Call,
+    now: Instant,
+) -> Result<Call, CallError> {
+    let Some(holder) = holder else {
+        return Ok(call);
+    };
+    let narrowed = holder.narrow(node, call);
+    narrowed.map_err(|failed| node.authority.refuse(failed, now))
 }
 
 /// Rate, in flight, readiness.
-pub(crate) async fn admit(node: &Node, cost: Cost, now: Instant) -> Result<Permit, CallError> {
-    match admit_at_once(node, cost, now)? {
+pub(crate) async fn admit(
+    node: &Node,
+    cost: Cost,
+    holder: Option<&Holder>,
+    now: Instant,
+) -> Result<Permit, CallError> {
+    match admit_at_once(node, cost, holder, now)? {
         Some(permit) => Ok(permit),
         None => admit_in_place_of_another(node).await,
     }
@@ -80,8 +120,12 @@ pub(crate) async fn admit(node: &Node, cost: Cost, now: Instant) -> Result<Permi
 pub(crate) fn admit_at_once(
     node: &Node,
     cost: Cost,
+    holder: Option<&Holder>,
     now: Instant,
 ) -> Result<Option<Permit>, CallError> {
+    if let Some(holder) = holder {
+        node.authority.spend(holder, now)?;
+    }
     node.rate.admit(now)?;
     let permit = in_flight(node, cost)?;
     shed(node.state(), cost)?;

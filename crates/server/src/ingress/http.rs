@@ -7,6 +7,7 @@ pub(crate) mod correlation;
 mod multipart;
 pub(crate) mod openapi;
 pub(crate) mod origin;
+pub(crate) mod presented;
 pub(crate) mod problem;
 mod range;
 pub(crate) mod respond;
@@ -14,6 +15,7 @@ pub(crate) mod routes;
 
 pub(crate) use respond::respond;
 
+use crate::authority::{Holder, Mint};
 use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Command, Put, check_media_type};
 use crate::config::duration;
@@ -21,6 +23,7 @@ use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use micronode_engine::Budget;
 use micronode_protocol::{Address, ErrorCode, limits};
 use routes::{Operation, Route, decode_segment};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The address named by an `{addr}` segment.
@@ -70,6 +73,7 @@ pub(crate) async fn call(
     declared: Option<u64>,
     body: CallBody,
     budget: &Budget,
+    holder: Option<&Arc<Holder>>,
 ) -> Result<Call, CallError> {
     let addressed =
         || address.ok_or_else(|| CallError::new(ErrorCode::BadAddress, "an address is missing"));
@@ -89,6 +93,10 @@ pub(crate) async fn call(
         (Route::Has, _) => Call::Command(Command::Has {
             addresses: addresses(&collect(body, budget).await?)?,
         }),
+        (Route::Mint, _) => {
+            let document = collect(body, budget).await?;
+            Call::Command(Command::Mint(Mint::parse(&document, holder.cloned())?))
+        }
         (Route::Echo, _) => Call::Echo { body },
         (Route::OpenApi | Route::Unknown, _) => {
             return Err(CallError::new(ErrorCode::NotFound, "no such operation"));
@@ -137,7 +145,7 @@ fn media_type(value: &HeaderValue) -> Result<String, CallError> {
     check_media_type(text).map(|()| text.to_owned())
 }
 
-fn addresses(body: &[u8]) -> Result<Vec<Address>, CallError> {
+fn addresses(body: &[u8]) -> Result<Vec<Option<Address>>, CallError> {
     let texts: Vec<&str> = serde_json::from_slice(body).map_err(|_| {
         CallError::new(
             ErrorCode::BadRequest,
@@ -150,7 +158,10 @@ fn addresses(body: &[u8]) -> Result<Vec<Address>, CallError> {
             "at most 4096 addresses may be asked for at once",
         ));
     }
-    texts.into_iter().map(parse_address).collect()
+    texts
+        .into_iter()
+        .map(|text| parse_address(text).map(Some))
+        .collect()
 }
 
 #[cfg(test)]

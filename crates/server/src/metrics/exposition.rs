@@ -48,6 +48,7 @@ impl prometheus_client::collector::Collector for Collector {
         let mut page = Page(encoder);
         requests(&mut page, &self.0.metrics)?;
         refusals(&mut page, &self.0)?;
+        authority(&mut page, &self.0)?;
         oap(&mut page, &self.0.metrics)?;
         storage(&mut page, &self.0)?;
         node(&mut page, &self.0)?;
@@ -190,6 +191,25 @@ fn refusals(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         "Requests and connections refused or failed, by error code",
         MetricType::Counter,
         rejected,
+    )
+}
+
+fn authority(page: &mut Page<'_>, node: &Node) -> fmt::Result {
+    let failures = node.authority.failures();
+    let failures = failures.map(|(reason, count)| ([("reason", reason)], ConstCounter::new(count)));
+    page.family(
+        "auth_failures",
+        "Requests without authority, by what their capability lacked",
+        MetricType::Counter,
+        failures,
+    )?;
+    let exhausted = node.authority.exhaustions();
+    let exhausted = exhausted.map(|(quota, count)| ([("quota", quota)], ConstCounter::new(count)));
+    page.family(
+        "quota_exhaustions",
+        "Requests beyond a quota of their own",
+        MetricType::Counter,
+        exhausted,
     )
 }
 

@@ -76,6 +76,7 @@ fn operation_id(operation: &Operation) -> String {
         Route::Manifest => "manifest",
         Route::Has => "has",
         Route::Echo => "echo",
+        Route::Mint => "token",
         Route::OpenApi => "openapi",
         Route::Unknown => "unknown",
     };
@@ -116,6 +117,9 @@ fn request_content(route: Route) -> Value {
     match route {
         Route::Has => json!({ "application/json": { "schema": {
             "type": "array", "maxItems": limits::HAS_ADDRESSES, "items": { "$ref": "#/components/schemas/Address" } } } }),
+        Route::Mint => json!({ "application/json": { "schema": { "type": "object", "properties": {
+            "caveats": { "type": "array", "maxItems": limits::CAPABILITY_CAVEATS, "items": { "type": "string" } },
+            "ttl": { "type": "string" } } } } }),
         _ => json!({ "*/*": {} }),
     }
 }
@@ -129,6 +133,7 @@ fn content(operation: &Operation, status: u16) -> Option<Value> {
         }
         (Route::Object, &Method::GET) if status != 304 => Some(json!({ "*/*": {} })),
         (Route::Manifest, _) => Some(json!({ "application/vnd.micronode.manifest": {} })),
+        (Route::Mint, _) => json_of(json!({ "$ref": "#/components/schemas/Token" })),
         (Route::Has, _) => json_of(json!({ "type": "array", "items": { "type": "boolean" } })),
         (Route::Echo, _) => Some(json!({ "*/*": {} })),
         (Route::OpenApi, _) => json_of(json!({ "type": "object" })),
@@ -146,6 +151,14 @@ fn schemas() -> Value {
             "properties": {
                 "address": { "$ref": "#/components/schemas/Address" },
                 "size": { "type": "integer", "minimum": 0 },
+                "expires_at": { "type": "string", "format": "date-time" },
+            },
+        },
+        "Token": {
+            "type": "object",
+            "required": ["token", "expires_at"],
+            "properties": {
+                "token": { "type": "string" },
                 "expires_at": { "type": "string", "format": "date-time" },
             },
         },

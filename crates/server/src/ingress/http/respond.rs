@@ -6,7 +6,7 @@ use super::multipart::Multipart;
 use super::problem::Failure;
 use super::range::{Selection, select};
 use super::routes::{Operation, Route};
-use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply};
+use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply, Token};
 use crate::ingress::pieces::Pieces;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use micronode_engine::{Now, Object, Stored};
@@ -44,6 +44,7 @@ pub(crate) fn respond(
             untrusted_content(response.headers_mut());
             Ok(response)
         }
+        Reply::Token(token) => Ok(secret(&token)),
         Reply::Deleted | Reply::Pong => Ok(status(StatusCode::NO_CONTENT)),
     }
 }
@@ -64,6 +65,24 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Reply
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    response
+}
+
+#[derive(Serialize)]
+struct TokenReply<'a> {
+    token: &'a str,
+    expires_at: String,
+}
+
+/// A token: for who asked, and for nobody's cache.
+fn secret(token: &Token) -> Response<ReplyBody> {
+    let reply = TokenReply {
+        token: &token.text,
+        expires_at: crate::clock::rfc3339(token.expires_ms),
+    };
+    let mut response = json(StatusCode::OK, &reply);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -224,6 +243,18 @@ fn fill(
         *response.body_mut() = body()?;
     }
     Ok(())
+}
+
+/// What was read by a link is kept by nobody, and the link is told to nobody.
+pub(crate) fn linked(headers: &mut HeaderMap) {
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
 }
 
 fn object_fields(headers: &mut HeaderMap, object: &Object, etag: &HeaderValue, now: Now) {

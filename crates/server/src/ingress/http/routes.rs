@@ -6,6 +6,7 @@
 use crate::call::Cost;
 use http::Method;
 use micronode_protocol::ErrorCode::{self, *};
+use micronode_protocol::capability::caveat::Op;
 use std::borrow::Cow;
 
 /// A route of the data plane. The discriminant indexes per-route metrics.
@@ -16,6 +17,7 @@ pub(crate) enum Route {
     Manifest,
     Has,
     Echo,
+    Mint,
     OpenApi,
     /// No route: what a path that matches nothing is counted as.
     Unknown,
@@ -26,6 +28,8 @@ pub(crate) struct Operation {
     pub(crate) route: Route,
     pub(crate) method: Method,
     pub(crate) cost: Cost,
+    /// What a capability must allow; `None` for what any valid one does.
+    pub(crate) op: Option<Op>,
     pub(crate) summary: &'static str,
     /// Status and meaning of every success.
     pub(crate) success: &'static [(u16, &'static str)],
@@ -37,6 +41,7 @@ const fn operation(
     route: Route,
     method: Method,
     cost: Cost,
+    op: Option<Op>,
     summary: &'static str,
     success: &'static [(u16, &'static str)],
     errors: &'static [&'static [ErrorCode]],
@@ -45,6 +50,7 @@ const fn operation(
         route,
         method,
         cost,
+        op,
         summary,
         success,
         errors,
@@ -62,11 +68,12 @@ const BODY: &[ErrorCode] = &[
 ];
 
 /// Every operation, grouped by route.
-pub(crate) static OPERATIONS: [Operation; 11] = [
+pub(crate) static OPERATIONS: [Operation; 12] = [
     operation(
         Route::Put,
         Method::POST,
         Cost::Write,
+        Some(Op::Put),
         "Store a body; the node computes its address",
         &[(201, "stored"), (200, "was there already")],
         &[BODY],
@@ -75,6 +82,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Object,
         Method::GET,
         Cost::Read,
+        Some(Op::Get),
         "Read an object, whole or in ranges; every byte is verified first",
         &[
             (200, "the object"),
@@ -93,6 +101,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Object,
         Method::HEAD,
         Cost::Read,
+        Some(Op::Head),
         "What GET would answer, without the body",
         &[
             (200, "the object's head"),
@@ -104,6 +113,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Object,
         Method::PUT,
         Cost::Write,
+        Some(Op::Put),
         "Store a body that must hash to the address",
         &[(201, "stored"), (200, "was there already")],
         &[BODY, &[BadAddress, DigestMismatch]],
@@ -112,6 +122,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Object,
         Method::DELETE,
         Cost::Free,
+        Some(Op::Delete),
         "Delete an object and wipe its memory",
         &[(204, "deleted")],
         &[&[BadAddress, NotFound, PreconditionFailed]],
@@ -120,6 +131,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Manifest,
         Method::GET,
         Cost::Read,
+        Some(Op::Get),
         "The chaining values of the object's 64 KiB groups",
         &[(200, "the manifest")],
         &[&[BadAddress, NotFound, IntegrityFail]],
@@ -128,6 +140,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Manifest,
         Method::HEAD,
         Cost::Read,
+        Some(Op::Head),
         "The manifest's head",
         &[(200, "the manifest's head")],
         &[&[BadAddress, NotFound, IntegrityFail]],
@@ -136,6 +149,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Has,
         Method::POST,
         Cost::Buffer,
+        Some(Op::Head),
         "Which of these objects are here: a JSON array of at most 4096 addresses in, one of booleans out",
         &[(200, "one boolean per address, in order")],
         &[BODY, &[BadAddress]],
@@ -144,14 +158,25 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::Echo,
         Method::POST,
         Cost::Buffer,
+        None,
         "The body back",
         &[(200, "the body")],
+        &[BODY],
+    ),
+    operation(
+        Route::Mint,
+        Method::POST,
+        Cost::Free,
+        Some(Op::Admin),
+        "A token with the caveats of the caller's and those asked for: `{\"caveats\":[…],\"ttl\":\"15m\"}` in, `{\"token\",\"expires_at\"}` out",
+        &[(200, "the token")],
         &[BODY],
     ),
     operation(
         Route::OpenApi,
         Method::GET,
         Cost::Free,
+        None,
         "This document",
         &[(200, "OpenAPI 3.1")],
         &[],
@@ -160,6 +185,7 @@ pub(crate) static OPERATIONS: [Operation; 11] = [
         Route::OpenApi,
         Method::HEAD,
         Cost::Free,
+        None,
         "This document's head",
         &[(200, "the head")],
         &[],
@@ -180,12 +206,13 @@ pub(crate) const ANY_OPERATION: &[ErrorCode] = &[
 ];
 
 impl Route {
-    pub(crate) const ALL: [Route; 7] = [
+    pub(crate) const ALL: [Route; 8] = [
         Route::Put,
         Route::Object,
         Route::Manifest,
         Route::Has,
         Route::Echo,
+        Route::Mint,
         Route::OpenApi,
         Route::Unknown,
     ];
@@ -198,6 +225,7 @@ impl Route {
             Route::Manifest => "/o/{addr}/manifest",
             Route::Has => "/has",
             Route::Echo => "/echo",
+            Route::Mint => "/cap/mint",
             Route::OpenApi => "/openapi.json",
             Route::Unknown => "unknown",
         }
@@ -216,10 +244,16 @@ impl Route {
             "/put" => Route::Put,
             "/has" => Route::Has,
             "/echo" => Route::Echo,
+            "/cap/mint" => Route::Mint,
             "/openapi.json" => Route::OpenApi,
             _ => Route::Unknown,
         };
         (route, "")
+    }
+
+    /// Whether what is sent is kept, or sent back: a body that a capability may bound.
+    pub(crate) const fn takes_content(self) -> bool {
+        matches!(self, Route::Put | Route::Object | Route::Echo)
     }
 
     /// The operation that answers `method` here.
@@ -232,7 +266,7 @@ impl Route {
     /// The value of `Allow`.
     pub(crate) const fn allow(self) -> &'static str {
         match self {
-            Route::Put | Route::Has | Route::Echo => "POST, OPTIONS",
+            Route::Put | Route::Has | Route::Echo | Route::Mint => "POST, OPTIONS",
             Route::Object => "GET, HEAD, PUT, DELETE, OPTIONS",
             Route::Manifest | Route::OpenApi => "GET, HEAD, OPTIONS",
             Route::Unknown => "OPTIONS",

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use micronode_engine::{IntegrityError, Now, Object};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::limits::OAP_CHUNK_BYTES;
-use micronode_protocol::operation::{GetReply, HeadReply, PutReply};
+use micronode_protocol::operation::{GetReply, HeadReply, PutReply, TokenReply};
 use std::sync::Arc;
 
 /// A body on its way out, a chunk at a time.
@@ -107,6 +107,14 @@ pub(super) fn render(
             (200, AnswerBody::Bytes(answers.into()))
         }
         (Reply::Echo(bytes), _) => (200, AnswerBody::Bytes(bytes)),
+        (Reply::Token(token), _) => {
+            let reply = TokenReply {
+                token: &token.text,
+                expires_ms: token.expires_ms,
+            };
+            reply.encode(fields);
+            (200, AnswerBody::EMPTY)
+        }
         (Reply::Deleted, _) => (204, AnswerBody::EMPTY),
         (Reply::Pong, _) => (200, AnswerBody::EMPTY),
     })

@@ -9,6 +9,7 @@ use crate::clock;
 use micronode_hardening::Transport;
 use micronode_protocol::ErrorCode;
 use micronode_protocol::connection::Expired;
+use micronode_protocol::limits::AUTHORITY_RECHECK;
 use micronode_protocol::operation::CONTROL;
 use std::task::Context;
 use std::time::Duration;
@@ -63,6 +64,12 @@ impl<I: Transport> Session<I> {
             .rest_at
             .filter(|_| self.connection.frames().0 == self.occupied);
         self.rest_at = lets_go.then(|| rested.unwrap_or(now + REST));
+        // Who has been answered at once is not asked about again.
+        self.check_authority_at = match self.check_authority_at {
+            _ if self.streams.is_empty() => None,
+            None => Some(now + AUTHORITY_RECHECK),
+            at => at,
+        };
         loop {
             self.observe_paces(now);
             let moved = self.streams.values_mut().map(|stream| &mut stream.moved);
@@ -79,6 +86,7 @@ impl<I: Transport> Session<I> {
                 self.long_frame.as_ref().and_then(LongFrame::deadline),
                 self.slowness.next_sample(),
                 self.rest_at,
+                self.check_authority_at,
             ];
             let next = deadlines.into_iter().flatten().min()?;
             if self.timer.poll(cx, next).is_pending() {
@@ -88,6 +96,13 @@ impl<I: Transport> Session<I> {
             if self.rest_at.is_some_and(|at| at <= now) {
                 self.rest_at = None;
                 self.connection.release();
+            }
+            if self.check_authority_at.is_some_and(|at| at <= now) {
+                self.check_authority(now);
+                if self.connection.queued() > 0 {
+                    cx.waker().wake_by_ref();
+                    return None;
+                }
             }
             match self.connection.handle_timeout(now.into_std()) {
                 Some(Expired::Hello { begun }) => {

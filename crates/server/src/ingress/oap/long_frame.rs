@@ -6,6 +6,7 @@
 use super::pace::Moved;
 use super::question;
 use super::session::Session;
+use crate::authority::Holder;
 use crate::buffer::paid;
 use crate::call::CallError;
 use crate::guard::admission;
@@ -14,6 +15,7 @@ use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{BodyPolicy, Permit, Transport};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
 use micronode_protocol::operation::Operation;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,12 +25,21 @@ pub(super) struct LongFrame {
     reservation: Reservation,
     /// Of the request that it opens.
     permit: Option<Permit>,
+    /// Who makes that request.
+    holder: Option<Arc<Holder>>,
     /// For a request that is taken as one: how long it may still be waited for.
     time_left: Option<Duration>,
     /// Since when it is.
     waiting: Option<Instant>,
     /// How fast it comes.
     pub(super) moved: Moved,
+}
+
+/// A long frame that has come whole, and what the request that it opens was given before.
+pub(super) struct Arrived {
+    pub(super) payload: Bytes,
+    pub(super) permit: Option<Permit>,
+    pub(super) holder: Option<Arc<Holder>>,
 }
 
 impl LongFrame {
@@ -52,10 +63,14 @@ impl LongFrame {
         self.reservation.fill(came - self.reservation.filled());
     }
 
-    /// It is here: its payload, which pays for itself from now on, and its request's permit.
-    pub(super) fn arrive(mut self, payload: Bytes) -> (Bytes, Option<Permit>) {
+    /// It is here: its payload, which pays for itself from now on.
+    pub(super) fn arrive(mut self, payload: Bytes) -> Arrived {
         self.fill(u64::MAX);
-        (paid(payload, self.reservation), self.permit)
+        Arrived {
+            payload: paid(payload, self.reservation),
+            permit: self.permit,
+            holder: self.holder,
+        }
     }
 }
 
@@ -65,16 +80,16 @@ impl<I: Transport> Session<I> {
     ///
     /// Asked when all work that was ready has been done, whose answers are unread then.
     pub(super) fn consider_long_frame(&mut self, now: Instant) {
-        let Some(header) = self.connection.long_frame().copied() else {
-            return;
-        };
-        if !self.connection.wants_long_frame() {
+        if self.connection.long_frame().is_some() && !self.connection.wants_long_frame() {
             return self.connection.skip_long_frame();
         }
+        let Some((header, cap)) = self.connection.long_frame() else {
+            return;
+        };
         if self.unread() > 0 {
             return;
         }
-        match self.admit_long_frame(&header, now) {
+        match self.admit_long_frame(header, cap, now) {
             Ok(mut long_frame) => {
                 long_frame.fill(self.connection.arrived() as u64);
                 self.long_frame = Some(long_frame);
@@ -91,13 +106,21 @@ impl<I: Transport> Session<I> {
         self.connection.skip_long_frame();
     }
 
-    fn admit_long_frame(&self, header: &Header, now: Instant) -> Result<LongFrame, CallError> {
-        let (mut permit, mut time_left) = (None, None);
+    fn admit_long_frame(
+        &self,
+        header: &Header,
+        cap: &[u8],
+        now: Instant,
+    ) -> Result<LongFrame, CallError> {
+        let (mut permit, mut holder, mut time_left) = (None, None, None);
         if header.flags.has(Flags::START) {
             let operation = Operation::of(header.app, header.code);
             let operation = operation.ok_or_else(question::no_such_operation)?;
-            admission::authority(header.cap_len > 0)?;
-            permit = match admission::admit_at_once(&self.node, question::cost(operation), now)? {
+            // One that is too long for a capability was not read, and is none.
+            let is_read = cap.len() == usize::from(header.cap_len);
+            holder = self.authority(operation, is_read.then_some(cap), now)?;
+            let cost = question::cost(operation);
+            permit = match admission::admit_at_once(&self.node, cost, holder.as_deref(), now)? {
                 Some(permit) => Some(permit),
                 // Nobody gives way for so much.
                 None => Some(self.node.in_flight.acquire()?),
@@ -116,6 +139,7 @@ impl<I: Transport> Session<I> {
         Ok(LongFrame {
             reservation: self.node.budget.reserve(MemoryKind::Buffers, length)?,
             permit,
+            holder,
             time_left,
             waiting: None,
             moved: Moved::new(now),

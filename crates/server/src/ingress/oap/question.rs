@@ -1,11 +1,14 @@
 //! What a request asks: its operation's cost and route, and its payload as a call.
 
+use crate::authority::{Holder, Mint};
 use crate::call::{CallBody, CallError, Command, Cost, Put, bad_media_type, check_media_type};
 use crate::ingress::http::routes::Route;
+use micronode_protocol::capability::caveat::Op;
 use micronode_protocol::limits::DURATION_MAX;
 use micronode_protocol::operation::decode_addresses;
 use micronode_protocol::operation::{FieldsError, GetRequest, Operation, PutRequest};
 use micronode_protocol::{Address, ErrorCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What an answer must look like.
@@ -18,6 +21,7 @@ pub(super) enum Asked {
     Has,
     Head,
     Manifest,
+    Token,
 }
 
 impl Asked {
@@ -33,7 +37,19 @@ pub(super) const fn cost(operation: Operation) -> Cost {
         Operation::ObjectPut => Cost::Write,
         Operation::Echo | Operation::ObjectHas => Cost::Buffer,
         Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => Cost::Read,
-        Operation::Ping | Operation::ObjectDelete => Cost::Free,
+        Operation::Ping | Operation::Mint | Operation::ObjectDelete => Cost::Free,
+    }
+}
+
+/// What a capability must allow; `None` for what any valid one does.
+pub(super) const fn op(operation: Operation) -> Option<Op> {
+    match operation {
+        Operation::Ping | Operation::Echo => None,
+        Operation::Mint => Some(Op::Admin),
+        Operation::ObjectGet | Operation::ObjectManifest => Some(Op::Get),
+        Operation::ObjectHead | Operation::ObjectHas => Some(Op::Head),
+        Operation::ObjectPut => Some(Op::Put),
+        Operation::ObjectDelete => Some(Op::Delete),
     }
 }
 
@@ -45,12 +61,17 @@ pub(super) const fn route(operation: Operation) -> Route {
         Operation::ObjectHas => Route::Has,
         Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectDelete => Route::Object,
         Operation::ObjectManifest => Route::Manifest,
+        Operation::Mint => Route::Mint,
         Operation::Ping => Route::Unknown,
     }
 }
 
 /// The command of an operation without a body, from its whole payload.
-pub(super) fn command(operation: Operation, payload: &[u8]) -> Result<(Asked, Command), CallError> {
+pub(super) fn command(
+    operation: Operation,
+    payload: &[u8],
+    holder: Option<&Arc<Holder>>,
+) -> Result<(Asked, Command), CallError> {
     let address = || Ok::<_, CallError>(Address::from_bytes(*exactly(payload)?));
     Ok(match operation {
         Operation::ObjectGet => {
@@ -83,7 +104,12 @@ pub(super) fn command(operation: Operation, payload: &[u8]) -> Result<(Asked, Co
                 }
                 _ => truncated(),
             })?;
+            let addresses = addresses.into_iter().map(Some).collect();
             (Asked::Has, Command::Has { addresses })
+        }
+        Operation::Mint => {
+            let mint = Mint::parse(payload, holder.cloned())?;
+            (Asked::Token, Command::Mint(mint))
         }
         Operation::Ping => {
             exactly::<0>(payload)?;
@@ -155,10 +181,12 @@ mod tests {
     use http::Method;
 
     #[test]
-    fn an_operation_costs_what_it_costs_over_http() {
+    fn an_operation_costs_and_needs_what_it_does_over_http() {
         for operation in Operation::ALL {
             let method = match operation {
-                Operation::Echo | Operation::ObjectPut | Operation::ObjectHas => Method::POST,
+                Operation::Echo | Operation::ObjectPut | Operation::ObjectHas | Operation::Mint => {
+                    Method::POST
+                }
                 Operation::ObjectGet | Operation::ObjectManifest => Method::GET,
                 Operation::ObjectHead => Method::HEAD,
                 Operation::ObjectDelete => Method::DELETE,
@@ -166,8 +194,9 @@ mod tests {
                 Operation::Ping => continue,
             };
             let same = route(*operation).operation(&method);
-            let expected = same.expect("the route has the method").cost;
-            assert_eq!(cost(*operation), expected, "{}", operation.name());
+            let same = same.expect("the route has the method");
+            assert_eq!(cost(*operation), same.cost, "{}", operation.name());
+            assert_eq!(op(*operation), same.op, "{}", operation.name());
         }
     }
 }

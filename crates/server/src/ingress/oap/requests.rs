@@ -6,10 +6,11 @@ use super::question::{self, Asked};
 use super::session::Session;
 use super::stream::{EchoBody, Stream, StreamState};
 use super::{memory, pace::Moved};
+use crate::authority::{Failed, Holder, Presented};
 use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Reply};
 use crate::clock;
-use crate::dispatch::{answer, dispatch};
+use crate::dispatch::dispatch;
 use crate::guard::admission::{self, InProgress, Permits};
 use crate::ingress::http::problem;
 use crate::metrics::OAP;
@@ -20,8 +21,11 @@ use futures_util::future::{Abortable, BoxFuture, abortable};
 use http_body_util::{BodyExt, Full};
 use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit, Progress, Transport};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::connection::{Event, Part};
-use micronode_protocol::limits::{DURATION_MAX, OAP_INLINE_BYTES, OAP_REQUEST_BYTES};
+use micronode_protocol::limits::{
+    AUTHORITY_RECHECK, DURATION_MAX, OAP_INLINE_BYTES, OAP_REQUEST_BYTES,
+};
 use micronode_protocol::operation::{CONTROL, Operation, PutRequest, Welcome};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -38,7 +42,7 @@ struct Opening {
     /// Its payload pins no read buffer.
     is_owned: bool,
     /// It was admitted before it came.
-    permit: Option<Permit>,
+    admitted: Option<(Permit, Option<Arc<Holder>>)>,
 }
 
 /// A request at work, which ends when its stream is cancelled.
@@ -49,7 +53,7 @@ impl<I: Transport> Session<I> {
         // These are of the first frame to come since.
         let (long_frame, skipped_for) = (self.long_frame.take(), self.skipped_for.take());
         match event {
-            Event::Hello { corr_id, cap, .. } => match admission::authority(!cap.is_empty()) {
+            Event::Hello { corr_id, cap, .. } => match self.introduce(&cap, now) {
                 Ok(()) => {
                     let oap = &self.node.limits.oap;
                     let max_frame = u32::try_from(oap.max_frame).unwrap_or(u32::MAX);
@@ -71,10 +75,10 @@ impl<I: Transport> Session<I> {
             } => {
                 self.turn += OAP_REQUEST_BYTES;
                 let is_owned = long_frame.is_some() || part.compressed;
-                let permit = long_frame.and_then(|frame| {
-                    let (payload, permit) = frame.arrive(std::mem::take(&mut part.payload));
-                    part.payload = payload;
-                    permit
+                let admitted = long_frame.and_then(|frame| {
+                    let arrived = frame.arrive(std::mem::take(&mut part.payload));
+                    part.payload = arrived.payload;
+                    Some((arrived.permit?, arrived.holder))
                 });
                 let operation = Operation::of(app, code);
                 let result =
@@ -84,7 +88,7 @@ impl<I: Transport> Session<I> {
                             let part = Opening {
                                 part,
                                 is_owned,
-                                permit,
+                                admitted,
                             };
                             self.request(corr_id, operation, &cap, part, now)
                         });
@@ -94,7 +98,7 @@ impl<I: Transport> Session<I> {
             }
             Event::Body { corr_id, mut part } => {
                 if let Some(long_frame) = long_frame {
-                    part.payload = long_frame.arrive(part.payload).0;
+                    part.payload = long_frame.arrive(part.payload).payload;
                 }
                 self.body(corr_id, part);
             }
@@ -110,6 +114,58 @@ impl<I: Transport> Session<I> {
                 }
             }
         }
+    }
+
+    /// HELLO: who makes the requests that bring no capability of their own.
+    fn introduce(&mut self, cap: &[u8], now: Instant) -> Result<(), CallError> {
+        if !cap.is_empty() {
+            let access = Access {
+                op: None,
+                resource: Resource::Each,
+                body: 0,
+            };
+            let presented = Presented::Bytes(cap);
+            self.holder = admission::authority(&self.node, &presented, &access, self.peer, now)?;
+        }
+        Ok(())
+    }
+
+    /// Who makes a request: whom its own capability names, or else the connection's. `None` is one
+    /// that cannot be a capability.
+    pub(super) fn authority(
+        &self,
+        operation: Operation,
+        cap: Option<&[u8]>,
+        now: Instant,
+    ) -> Result<Option<Arc<Holder>>, CallError> {
+        let access = Access {
+            op: question::op(operation),
+            resource: Resource::Each,
+            body: 0,
+        };
+        let presented = match (cap, &self.holder) {
+            (Some([]), Some(holder)) => {
+                admission::authority_again(&self.node, holder, &access, now)?;
+                return Ok(Some(Arc::clone(holder)));
+            }
+            (Some([]), None) => Presented::Nothing,
+            (Some(cap), _) => Presented::Bytes(cap),
+            (None, _) => Presented::Malformed,
+        };
+        admission::authority(&self.node, &presented, &access, self.peer, now)
+    }
+
+    /// Ends the streams whose requests have lost their authority; when to look again.
+    pub(super) fn check_authority(&mut self, now: Instant) {
+        let node = &self.node;
+        let ended = self.streams.iter().filter_map(|(corr_id, stream)| {
+            let holder = stream.in_progress.holder.as_deref()?;
+            (!node.stands(holder)).then_some(*corr_id)
+        });
+        for corr_id in ended.collect::<Vec<_>>() {
+            self.refuse(corr_id, CONTROL, &Failed::Ended.error());
+        }
+        self.check_authority_at = Some(now + AUTHORITY_RECHECK);
     }
 
     /// A request begins: the stages in the order of refusal, and its answer, if it needs no
@@ -129,17 +185,19 @@ impl<I: Transport> Session<I> {
         let Opening {
             part,
             is_owned,
-            permit,
+            admitted,
         } = opening;
-        admission::authority(!cap.is_empty())?;
-        let permit = match permit {
-            Some(permit) => Some(permit),
+        let (permit, holder) = match admitted {
+            Some((permit, holder)) => (Some(permit), holder),
             None => {
-                let permit = admission::admit_at_once(&node, cost, now)?;
+                let holder = self.authority(operation, Some(cap), now)?;
+                let permit = admission::admit_at_once(&node, cost, holder.as_deref(), now)?;
                 self.check_draining()?;
-                permit
+                (permit, holder)
             }
         };
+        in_progress.holder = holder;
+        let holder = in_progress.holder.as_ref();
 
         let is_one_frame = part.end;
         let payload = self.payload(part)?;
@@ -147,7 +205,7 @@ impl<I: Transport> Session<I> {
             Some(permit) if is_one_frame => {
                 in_progress.permits = Some(admission::facet(&node, cost, permit)?);
                 let called = clock::instant();
-                let (asked, reply) = at_once(&node, operation, payload, is_owned)?;
+                let (asked, reply) = at_once(&node, operation, holder, payload, is_owned)?;
                 return self.begin_answer(corr_id, &asked, reply, in_progress, called);
             }
             permit => permit,
@@ -159,7 +217,15 @@ impl<I: Transport> Session<I> {
             self.owed += echo.add(payload.len(), is_one_frame);
         }
         inbox.put(payload, is_one_frame);
-        let work = work(node, corr_id, operation, permit, body, is_one_frame, now);
+        let asking = Asking {
+            operation,
+            holder: holder.cloned(),
+            permit,
+            body,
+            is_one_frame,
+            started: now,
+        };
+        let work = work(node, corr_id, asking);
         let (work, abort) = abortable(work.boxed());
         self.work.push(work);
         let pace = (operation == Operation::ObjectPut).then(Progress::default);
@@ -313,16 +379,31 @@ impl<I: Transport> Session<I> {
 
 /// Carries out a request that is whole. An owned payload pins no read buffer.
 fn at_once(
-    node: &Node,
+    node: &Arc<Node>,
     operation: Operation,
+    holder: Option<&Arc<Holder>>,
     payload: Bytes,
     is_owned: bool,
 ) -> Result<(Asked, Reply), CallError> {
     if operation != Operation::ObjectPut {
         node.limits.one_shot.check_length(payload.len() as u64)?;
     }
+    let narrow = |call| admission::narrow(node, holder.map(Arc::as_ref), call, clock::instant());
+    let at_hand = |call| {
+        let reply = dispatch(node, narrow(call)?).now_or_never();
+        reply.expect("what is at hand is not waited for")
+    };
     match operation {
+        // The same bytes go back, so they are not collected.
         Operation::Echo => {
+            if let Some(holder) = holder {
+                let access = Access {
+                    op: None,
+                    resource: Resource::None,
+                    body: payload.len() as u64,
+                };
+                admission::authority_again(node, holder, &access, clock::instant())?;
+            }
             // A short body is copied on its way out. A long one would keep the read buffer.
             let bytes = if payload.len() > OAP_INLINE_BYTES && !is_owned {
                 memory::copy(node, &payload)?
@@ -338,41 +419,40 @@ fn at_once(
             let declared = Some(body.len() as u64);
             let body: CallBody = Box::pin(Full::new(body).map_err(|never| match never {}));
             let call = Call::Put(question::put(&fields, declared, body)?);
-            let reply = dispatch(node, call).now_or_never();
-            Ok((
-                Asked::Put,
-                reply.expect("a body at hand is not waited for")?,
-            ))
+            Ok((Asked::Put, at_hand(call)?))
         }
         _ => {
-            let (asked, command) = question::command(operation, &payload)?;
-            Ok((asked, answer(node, command)?))
+            let (asked, command) = question::command(operation, &payload, holder)?;
+            Ok((asked, at_hand(Call::Command(command))?))
         }
     }
 }
 
-/// Carries out a request that comes in parts, or has to wait for a permit.
-async fn work(
-    node: Arc<Node>,
-    corr_id: u64,
+/// A request that comes in parts, or has to wait for a permit.
+struct Asking {
     operation: Operation,
+    holder: Option<Arc<Holder>>,
     permit: Option<Permit>,
     body: InboxBody,
     is_one_frame: bool,
     started: Instant,
-) -> Done {
-    let result = carry_out(&node, operation, permit, body, is_one_frame, started).await;
+}
+
+/// Carries it out.
+async fn work(node: Arc<Node>, corr_id: u64, asking: Asking) -> Done {
+    let result = carry_out(&node, asking).await;
     Done { corr_id, result }
 }
 
-async fn carry_out(
-    node: &Node,
-    operation: Operation,
-    permit: Option<Permit>,
-    body: InboxBody,
-    is_one_frame: bool,
-    started: Instant,
-) -> Result<(Asked, Reply, Permits), CallError> {
+async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Permits), CallError> {
+    let Asking {
+        operation,
+        holder,
+        permit,
+        body,
+        is_one_frame,
+        started,
+    } = asking;
     let permit = match permit {
         Some(permit) => permit,
         None => admission::admit_in_place_of_another(node).await?,
@@ -382,24 +462,24 @@ async fn carry_out(
     let watch = guarded.watch();
     let work = async {
         let chunks = Chunks::new(guarded, is_one_frame);
-        let (asked, reply) = match operation {
+        let (asked, call) = match operation {
             Operation::Echo => {
                 let body = Box::pin(chunks);
-                (Asked::Echo, dispatch(node, Call::Echo { body }).await?)
+                (Asked::Echo, Call::Echo { body })
             }
             Operation::ObjectPut => {
                 let put =
                     |fields: &PutRequest<'_>, rest| question::put(fields, None, Box::pin(rest));
-                let call = Call::Put(chunks.after_put_fields(put).await?);
-                (Asked::Put, dispatch(node, call).await?)
+                (Asked::Put, Call::Put(chunks.after_put_fields(put).await?))
             }
             _ => {
                 let payload = collect(Box::pin(chunks), &node.budget).await?;
-                let (asked, command) = question::command(operation, &payload)?;
-                (asked, answer(node, command)?)
+                let (asked, command) = question::command(operation, &payload, holder.as_ref())?;
+                (asked, Call::Command(command))
             }
         };
-        Ok::<_, CallError>((asked, reply))
+        let call = admission::narrow(node, holder.as_deref(), call, started)?;
+        Ok::<_, CallError>((asked, dispatch(node, call).await?))
     };
     let (asked, reply) = Deadline::new(work, node.limits.request_deadline, watch).await??;
     Ok((asked, reply, permits))

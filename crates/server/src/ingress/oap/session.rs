@@ -10,6 +10,7 @@ use super::memory::Held;
 use super::pace::{Moved, Paces, Slowness, Timer};
 use super::requests::Work;
 use super::stream::Stream;
+use crate::authority::Holder;
 use crate::buffer::reserve;
 use crate::call::CallError;
 use crate::clock;
@@ -29,6 +30,7 @@ use micronode_protocol::operation::CONTROL;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -57,6 +59,11 @@ pub(super) enum Ending {
 /// See the [module](self).
 pub(super) struct Session<I> {
     pub(super) node: Arc<Node>,
+    pub(super) peer: IpAddr,
+    /// Who makes the requests that bring no capability of their own, as HELLO said.
+    pub(super) holder: Option<Arc<Holder>>,
+    /// When to ask next whether those who wait for an answer may still have it.
+    pub(super) check_authority_at: Option<Instant>,
     pub(super) io: I,
     pub(super) slot: Slot,
     pub(super) occupancy: Occupancy,
@@ -108,16 +115,22 @@ pub(super) struct Session<I> {
 
 /// Serves one connection until it ends: by the peer, by a bound, by `slot` being needed for
 /// another or by the drain. Ends everything that the connection has begun when dropped.
-pub(crate) async fn serve<I: Transport>(node: Arc<Node>, io: I, slot: Slot, drain: DrainSignal) {
+pub(crate) async fn serve<I: Transport>(
+    node: Arc<Node>,
+    io: I,
+    peer: IpAddr,
+    slot: Slot,
+    drain: DrainSignal,
+) {
     let signal = drain.clone();
     let mut drain_started = pin!(signal.started());
-    let mut session = Session::new(node, io, slot, drain);
+    let mut session = Session::new(node, io, peer, slot, drain);
     let ending = poll_fn(|cx| session.poll(cx, drain_started.as_mut())).await;
     session.part(ending).await;
 }
 
 impl<I: Transport> Session<I> {
-    fn new(node: Arc<Node>, io: I, slot: Slot, drain: DrainSignal) -> Self {
+    fn new(node: Arc<Node>, io: I, peer: IpAddr, slot: Slot, drain: DrainSignal) -> Self {
         let now = clock::instant();
         Self {
             connection: Connection::new(node.limits.oap, now.into_std()),
@@ -126,6 +139,9 @@ impl<I: Transport> Session<I> {
             timer: Timer::new(now),
             occupancy: slot.occupancy(),
             node,
+            peer,
+            holder: None,
+            check_authority_at: None,
             io,
             slot,
             drain,

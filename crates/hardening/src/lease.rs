@@ -1,0 +1,27 @@
+//! A response that may be taken back while it is on its way.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Whether a response may go on. A service that puts one into the extensions of its response has
+/// it asked about four times a second until the last byte is written; once the answer is no, what
+/// is left of the response is thrown away: an HTTP/1 connection is closed, an HTTP/2 stream reset.
+#[derive(Clone)]
+pub struct Lease(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Lease {
+    /// A lease that holds as long as `holds` says so. It is asked nothing more after a no.
+    pub fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(holds))
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lease(…)")
+    }
+}

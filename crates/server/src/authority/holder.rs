@@ -1,0 +1,124 @@
+//! Who makes a request: a token that is one of this node's, where it came from, and what it is
+//! good for.
+
+use super::body::Capped;
+use super::failure::Failed;
+use crate::call::{Call, Command, Put};
+use crate::config::Auth;
+use crate::node::Node;
+use micronode_engine::Now;
+use micronode_protocol::capability::keyring::BucketId;
+use micronode_protocol::capability::{Access, Denied, Macaroon, Resource, Verified};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// See the [module](self). A connection of OAP keeps the one of its HELLO, so whether it still
+/// stands is asked for every request.
+pub(crate) struct Holder {
+    token: Zeroizing<Vec<u8>>,
+    verified: Verified,
+    peer: IpAddr,
+}
+
+impl Holder {
+    pub(super) fn new(token: Zeroizing<Vec<u8>>, verified: Verified, peer: IpAddr) -> Self {
+        Self {
+            token,
+            verified,
+            peer,
+        }
+    }
+
+    /// Whether the token may still be used at all: its key lives, its grant is not revoked, and
+    /// the caveats that are not about a request hold.
+    pub(crate) fn stands(&self, auth: &Auth, now: Now) -> Result<(), Failed> {
+        let Verified {
+            identifier,
+            rights,
+            key_dies_ms,
+            ..
+        } = &self.verified;
+        if key_dies_ms.is_some_and(|dies_ms| now.mono_ms >= dies_ms) {
+            return Err(Failed::Key);
+        }
+        if let Some(grant) = &identifier.grant
+            && auth.is_revoked(grant)
+        {
+            return Err(Failed::Revoked);
+        }
+        Ok(rights.hold(Duration::from_millis(now.wall_ms), self.peer)?)
+    }
+
+    /// Whether it may be used for this.
+    pub(crate) fn allows(&self, access: &Access<'_>) -> Result<(), Failed> {
+        Ok(self.verified.rights.allow(access)?)
+    }
+
+    /// Whether it may stand in a link to what is accessed.
+    pub(super) fn fits_a_link(&self, access: &Access<'_>) -> bool {
+        matches!(access.resource, Resource::Object(address)
+            if self.verified.rights.fit_a_link_to(address))
+    }
+
+    /// The rates that it draws on.
+    pub(super) fn rates(&self) -> &[(BucketId, NonZeroU32)] {
+        &self.verified.rates
+    }
+
+    /// What it says of itself, and what its caveats leave.
+    pub(super) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    pub(super) fn token(&self) -> Macaroon<'_> {
+        Macaroon::parse(&self.token).expect("it has been parsed before")
+    }
+
+    /// The call as far as the token covers it, now that it is known what it is done to: an error
+    /// if it does not, of many objects those that are covered, and no more of a body than it may
+    /// have.
+    pub(crate) fn narrow(&self, node: &Arc<Node>, call: Call) -> Result<Call, Failed> {
+        let covers = |resource| self.verified.rights.covers(resource);
+        let most = self.verified.rights.max_bytes();
+        Ok(match call {
+            Call::Echo { body } => {
+                covers(Resource::None)?;
+                let body = Capped::around(body, most, node);
+                Call::Echo { body }
+            }
+            Call::Put(put) => {
+                covers(
+                    put.expected
+                        .as_ref()
+                        .map_or(Resource::None, Resource::Object),
+                )?;
+                if put.declared.is_some_and(|declared| declared > most) {
+                    return Err(Denied::MaxBytes.into());
+                }
+                let body = Capped::around(put.body, most, node);
+                Call::Put(Put { body, ..put })
+            }
+            Call::Command(command) => Call::Command(self.narrow_command(command)?),
+        })
+    }
+
+    fn narrow_command(&self, mut command: Command) -> Result<Command, Failed> {
+        let covers = |resource| self.verified.rights.covers(resource);
+        match &mut command {
+            Command::Get { address } | Command::Delete { address } => {
+                covers(Resource::Object(address))?;
+            }
+            Command::Has { addresses } => {
+                let rights = &self.verified.rights;
+                for place in addresses {
+                    *place = place.filter(|it| rights.covers(Resource::Object(it)).is_ok());
+                }
+            }
+            Command::Ping | Command::Mint(_) => covers(Resource::None)?,
+        }
+        Ok(command)
+    }
+}

@@ -1,0 +1,158 @@
+//! Making tokens of tokens.
+
+use super::holder::Holder;
+use super::{Authority, random};
+use crate::call::{CallError, Token};
+use crate::clock;
+use micronode_protocol::ErrorCode;
+use micronode_protocol::capability::keyring::{self, MintError, Wanted};
+use micronode_protocol::capability::{Macaroon, base64url};
+use micronode_protocol::limits::TOKEN_TTL_MAX;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// What a token is asked to be.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Document {
+    caveats: Vec<String>,
+    ttl: Option<String>,
+}
+
+/// A token to be made, and whose token it is made of.
+pub(crate) struct Mint {
+    pub(crate) caveats: Vec<String>,
+    /// How long it may live; the usual time if it is not said.
+    pub(crate) life: Option<Duration>,
+    /// Nobody, in development mode: then it is made of nothing.
+    pub(crate) holder: Option<Arc<Holder>>,
+}
+
+impl Mint {
+    /// Reads the document of a request: `{"caveats": […], "ttl": "15m"}`, both of which may be
+    /// left out.
+    pub(crate) fn parse(document: &[u8], holder: Option<Arc<Holder>>) -> Result<Self, CallError> {
+        let bad = |detail| CallError::new(ErrorCode::BadRequest, detail);
+        let Document { caveats, ttl } = serde_json::from_slice(document).map_err(|_| {
+            bad("the body must be {\"caveats\": [\"op = get\", …], \"ttl\": \"15m\"}")
+        })?;
+        let life = ttl.map(|ttl| {
+            crate::config::duration::parse(&ttl)
+                .ok()
+                .filter(|life| !life.is_zero() && *life <= TOKEN_TTL_MAX)
+                .ok_or_else(|| bad("ttl is a duration of at most 24h, such as 90s, 15m or 1h"))
+        });
+        Ok(Self {
+            caveats,
+            life: life.transpose()?,
+            holder,
+        })
+    }
+}
+
+impl Authority {
+    /// Makes a token: the holder's caveats, and those that are asked for.
+    ///
+    /// It is a token of its own, on the key of now. One whose holder has a rate is the holder's
+    /// own with more caveats: the rate is for all that is made of it, and a chain of its own would
+    /// have a bucket of its own.
+    pub(crate) fn mint(&self, default: Duration, mint: &Mint) -> Result<Token, CallError> {
+        let now = clock::now();
+        let holder = mint.holder.as_deref();
+        let own = holder.map(Holder::token);
+        let asked: Vec<&[u8]> = mint.caveats.iter().map(|text| text.as_bytes()).collect();
+        let life = mint.life.unwrap_or(default);
+        let keys = self.keys.load();
+        let bytes = match (holder, &own) {
+            (Some(holder), Some(own)) if !holder.rates().is_empty() => {
+                let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+                let end = keyring::before(now.wall_ms.saturating_add(life));
+                keyring::check(&asked)
+                    .and_then(|()| attenuate(own, asked.iter().copied().chain([end.as_bytes()])))
+            }
+            _ => {
+                let inherited = own.as_ref().map_or(&[][..], Macaroon::caveats);
+                let wanted = Wanted {
+                    nonce: random(),
+                    grant: holder.and_then(|holder| holder.verified().identifier.grant),
+                    inherited,
+                    caveats: &asked,
+                    life,
+                };
+                keys.mint(now.mono_ms, now.wall_ms, &wanted)
+            }
+        };
+        let bytes = Zeroizing::new(bytes.map_err(bad_mint)?);
+        // What it says of itself, whoever's caveat that is.
+        let made = Macaroon::parse(&bytes)
+            .ok()
+            .map(|made| keys.verify(&made, now.mono_ms));
+        let made = made.and_then(Result::ok).expect("the node's own token");
+        let ends = made
+            .rights
+            .before()
+            .map_or(u64::MAX, |end| end.as_millis() as u64);
+        let key_ends = made.key_dies_ms.map_or(u64::MAX, |dies_ms| {
+            now.wall_ms
+                .saturating_add(dies_ms.saturating_sub(now.mono_ms))
+        });
+        Ok(Token {
+            text: Zeroizing::new(base64url::encode(&bytes)),
+            expires_ms: ends.min(key_ends),
+        })
+    }
+}
+
+fn attenuate<'a>(
+    token: &Macaroon<'_>,
+    caveats: impl Iterator<Item = &'a [u8]>,
+) -> Result<Vec<u8>, MintError> {
+    let mut bytes = Vec::new();
+    for caveat in caveats {
+        bytes = match bytes.as_slice() {
+            [] => token.attenuate(caveat)?,
+            longer => Macaroon::parse(longer)?.attenuate(caveat)?,
+        };
+    }
+    Ok(bytes)
+}
+
+fn bad_mint(error: MintError) -> CallError {
+    CallError::new(ErrorCode::BadRequest, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_document_is_read_strictly() {
+        let parse =
+            |text: &str| Mint::parse(text.as_bytes(), None).map(|mint| (mint.caveats, mint.life));
+        assert_eq!(parse("{}").unwrap(), (vec![], None));
+        let whole = parse(r#"{"caveats":["op = get"],"ttl":"90s"}"#).unwrap();
+        assert_eq!(
+            whole,
+            (vec!["op = get".to_owned()], Some(Duration::from_secs(90)))
+        );
+        assert!(parse(r#"{"ttl":"24h"}"#).is_ok());
+        for bad in [
+            "",
+            "[]",
+            "null",
+            r#"{"caveat":[]}"#,
+            r#"{"caveats":"op = get"}"#,
+            r#"{"ttl":90}"#,
+            r#"{"ttl":"90"}"#,
+            r#"{"ttl":"0s"}"#,
+            r#"{"ttl":"24h1ms"}"#,
+            r#"{"ttl":"25h"}"#,
+        ] {
+            let code = parse(bad).map_err(|error| error.code);
+            assert_eq!(code, Err(ErrorCode::BadRequest), "{bad}");
+        }
+    }
+}
