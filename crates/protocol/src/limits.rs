@@ -236,7 +236,7 @@ pub const DENIED: usize = 4096;
 pub const NODE_NAME_BYTES: usize = 64;
 /// Longest life of a token, and of the key under it.
 pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Life of a token unless something shorter is asked for.
+/// Life of a token unless another is asked for.
 pub const TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 /// Grants exchanged per second: verifying them must not take the processor.
 pub const EXCHANGES_PER_SECOND: u64 = 20;
