@@ -5,8 +5,8 @@
 //! - [`rights`]: what all the caveats of a token leave.
 //! - [`identifier`]: what a node writes into the tokens that it makes.
 //! - [`keyring`]: the keys of a node; making tokens and verifying them.
-//! - [`base64url`]: the one spelling of a capability as text.
 //! - [`grant`]: signed statements that are exchanged for a capability, and who signs them.
+//! - [`base64url`]: the one spelling of a capability as text.
 //!
 //! Keys, clocks and randomness are handed in; nothing here reads one.
 

@@ -220,24 +220,17 @@ pub const QUEUE_BYTES: usize = 80;
 pub const GRANT_BYTES: usize = 12 * KIB;
 /// A grant's audience, and its subject.
 pub const GRANT_NAME_BYTES: usize = 255;
-/// Caveats of one grant: the token that it is exchanged for has 32 at most, and one of them is its
-/// end.
-pub const GRANT_CAVEATS: usize = 31;
+/// Caveats of one grant: the token that it is exchanged for has one more, which is its end.
+pub const GRANT_CAVEATS: usize = CAPABILITY_CAVEATS - 1;
 /// One caveat.
 pub const GRANT_CAVEAT_BYTES: usize = KIB;
-/// All caveats of one grant: a [capability](CAPABILITY_BYTES) has room for them, and for as many
-/// again as it takes to narrow it.
+/// All caveats of one grant: a [token](CAPABILITY_BYTES) has room for them, for all that is around
+/// them, and for what narrows it.
 pub const GRANT_CAVEATS_BYTES: usize = 6 * KIB;
 /// Issuers that a node is configured with.
 pub const ISSUERS: usize = 64;
 /// Grants and issuers that a node is told to deny.
 pub const DENIED: usize = 4096;
-/// The name of a node, and of an issuer.
-pub const NODE_NAME_BYTES: usize = 64;
-/// Longest life of a token, and of the key under it.
-pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Life of a token unless another is asked for.
-pub const TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 /// Grants exchanged per second: verifying them must not take the processor.
 pub const EXCHANGES_PER_SECOND: u64 = 20;
 /// Ceiling of that rate.
@@ -325,10 +318,18 @@ const _: () = assert!(CAPABILITY_BYTES < 1 << 14);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);
-const _: () = assert!(GRANT_CAVEATS_BYTES + KIB < CAPABILITY_BYTES);
+// Around a caveat there are at most 5 bytes.
+const _: () = assert!(
+    GRANT_CAVEATS_BYTES
+        + 5 * CAPABILITY_CAVEATS
+        + CAPABILITY_IDENTIFIER_BYTES
+        + CAPABILITY_LOCATION_BYTES
+        + KIB
+        < CAPABILITY_BYTES
+);
 const _: () =
     assert!(GRANT_CAVEAT_BYTES <= GRANT_CAVEATS_BYTES && GRANT_CAVEATS_BYTES <= GRANT_BYTES);
-const _: () = assert!(NODE_NAME_BYTES <= GRANT_NAME_BYTES);
+const _: () = assert!(CAPABILITY_LOCATION_BYTES <= GRANT_NAME_BYTES);
 const _: () = assert!(
     // Base64url of two public keys, and digits in quotes.
     2800 * ISSUERS as u64 + 70 * DENIED as u64 <= CONFIG_BYTES - 32 * KIB as u64

@@ -271,7 +271,7 @@ impl Default for Config {
             },
             auth: Auth {
                 name: "micronode".to_owned(),
-                key_ttl: limits::TOKEN_TTL_MAX,
+                key_ttl: limits::KEY_TTL,
                 token_ttl: limits::TOKEN_TTL,
                 exchange_rps: limits::EXCHANGES_PER_SECOND,
                 deny: Deny::default(),

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use micronode_protocol::capability::grant::{IssuerId, IssuerKey, Nonce};
-use micronode_protocol::limits::NODE_NAME_BYTES;
+use micronode_protocol::limits::CAPABILITY_LOCATION_BYTES;
 
 use super::problem::Reason;
 
@@ -82,10 +82,10 @@ impl fmt::Display for Issuer {
     }
 }
 
-/// A name is 1 to [`NODE_NAME_BYTES`] of these characters, so that it needs no quoting anywhere.
+/// A name is 1 to [`CAPABILITY_LOCATION_BYTES`] of these characters, so that it needs no quoting anywhere.
 pub(super) fn check_name(text: &str) -> Result<(), Reason> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if (1..=NODE_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
+    if (1..=CAPABILITY_LOCATION_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
         Ok(())
     } else {
         let given = text.to_owned();

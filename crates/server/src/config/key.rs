@@ -454,7 +454,7 @@ pub static KEYS: &[Key] = &[
         "auth.key_ttl",
         Field::Duration(
             place!(auth.key_ttl),
-            TOKEN_TTL_MIN..=limits::TOKEN_TTL_MAX,
+            TOKEN_TTL_MIN..=limits::KEY_TTL,
         ),
         "Time after which the key under new tokens is replaced.",
     ),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use micronode_protocol::capability::grant::InvalidIssuerKey;
-use micronode_protocol::limits::NODE_NAME_BYTES;
+use micronode_protocol::limits::CAPABILITY_LOCATION_BYTES;
 
 use super::duration::DurationError;
 use super::memory::MemoryError;
@@ -111,7 +111,7 @@ pub enum Reason {
     },
     /// Not a name.
     #[error(
-        "{given:?}: expected 1 to {NODE_NAME_BYTES} letters, digits, dots, underscores or hyphens"
+        "{given:?}: expected 1 to {CAPABILITY_LOCATION_BYTES} letters, digits, dots, underscores or hyphens"
     )]
     Name {
         /// The text.

@@ -50,7 +50,7 @@ fn what_is_wrong_with_an_issuer_is_told_with_its_line() {
              copy what `micronode issuer show` prints"
         )
     };
-    let long_name = "x".repeat(limits::NODE_NAME_BYTES + 1);
+    let long_name = "x".repeat(limits::CAPABILITY_LOCATION_BYTES + 1);
     for (text, line, message) in [
         (three.clone() + "nmae = \"x\"", 4, "issuers.nmae: unknown key; the nearest known one is issuers.name".to_owned()),
         (three.clone() + "name = 5", 4, "issuers.name: expected a string, found an integer".to_owned()),
@@ -182,7 +182,7 @@ fn json_has_lists() {
 #[test]
 fn a_node_has_a_name_of_plain_characters() {
     let name = |text: &str| load_env(&[("MICRO_AUTH__NAME", text)]);
-    let longest = "x".repeat(limits::NODE_NAME_BYTES);
+    let longest = "x".repeat(limits::CAPABILITY_LOCATION_BYTES);
     for text in ["a", "cache-1.example_B", &longest] {
         assert_eq!(name(text).unwrap().config.auth.name, text);
     }
