@@ -27,6 +27,8 @@
 //! and fail with the same errors. Over HTTP, requests at once need as many connections; over OAP
 //! they share one, and those beyond what the node takes at once wait for their turn here.
 //!
+//! Beside all that, an [`Issuer`] signs grants, offline.
+//!
 //! What it is not: a cache, a connection pool for other hosts, or a general client of HTTP or OAP.
 //! Operations are written against `transport`, one method for each thing that a node can be
 //! asked; each wire stays in a module below it.
@@ -35,6 +37,7 @@ mod client;
 mod clock;
 mod download;
 mod error;
+mod issuer;
 mod liveness;
 mod object;
 mod options;
@@ -48,6 +51,7 @@ mod transport;
 pub use client::Client;
 pub use download::{Download, Piece};
 pub use error::{Error, Integrity, Problem, Transport as TransportError};
+pub use issuer::{Issuer, Seed, SeedError};
 pub use object::ObjectInfo;
 pub use options::{ClientOptions, InvalidToken, Timeouts, Token};
 pub use put::{OnSent, PutOptions, Stored};

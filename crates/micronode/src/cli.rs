@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod get;
 mod has;
+mod issuer;
 mod man;
 mod put;
 mod rm;
@@ -59,6 +60,7 @@ enum Verb {
     Get(get::Get),
     Has(has::Has),
     Rm(rm::Rm),
+    Issuer(issuer::Issuer),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),
@@ -74,6 +76,7 @@ impl Cli {
             Verb::Get(get) => asynchronous(get.run(&node.client()?, node.json)),
             Verb::Has(has) => asynchronous(has.run(&node.client()?, node.json)),
             Verb::Rm(rm) => asynchronous(rm.run(&node.client()?, node.json)),
+            Verb::Issuer(issuer) => issuer.run(node.json),
             Verb::Config(config) => config.run(node.json),
             Verb::Completions(completions) => completions.run(),
             Verb::Man(man) => man.run(),

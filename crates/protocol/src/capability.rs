@@ -5,12 +5,14 @@
 //! - [`rights`]: what all the caveats of a token leave.
 //! - [`identifier`]: what a node writes into the tokens that it makes.
 //! - [`keyring`]: the keys of a node; making tokens and verifying them.
+//! - [`grant`]: signed statements that are exchanged for a capability, and who signs them.
 //! - [`base64url`]: the one spelling of a capability as text.
 //!
 //! Keys, clocks and randomness are handed in; nothing here reads one.
 
 pub mod base64url;
 pub mod caveat;
+pub mod grant;
 pub mod identifier;
 pub mod keyring;
 pub mod macaroon;

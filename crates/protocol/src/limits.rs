@@ -214,6 +214,30 @@ pub const NAME_BYTES: usize = 255;
 /// Longest name of a queue.
 pub const QUEUE_BYTES: usize = 80;
 
+// --- Grants --------------------------------------------------------------------------------
+
+/// A signed grant; the largest that the caps below allow is smaller.
+pub const GRANT_BYTES: usize = 12 * KIB;
+/// A grant's audience, and its subject.
+pub const GRANT_NAME_BYTES: usize = 255;
+/// Caveats of one grant: the token that it is exchanged for has one more, which is its end.
+pub const GRANT_CAVEATS: usize = CAPABILITY_CAVEATS - 1;
+/// One caveat.
+pub const GRANT_CAVEAT_BYTES: usize = KIB;
+/// All caveats of one grant: a [token](CAPABILITY_BYTES) has room for them, for all that is around
+/// them, and for what narrows it.
+pub const GRANT_CAVEATS_BYTES: usize = 6 * KIB;
+/// Issuers that a node is configured with.
+pub const ISSUERS: usize = 64;
+/// Grants and issuers that a node is told to deny.
+pub const DENIED: usize = 4096;
+/// Grants being read and exchanged at once.
+pub const EXCHANGES: usize = 32;
+/// Grants exchanged per second: verifying them must not take the processor.
+pub const EXCHANGES_PER_SECOND: u64 = 20;
+/// Ceiling of that rate.
+pub const EXCHANGES_PER_SECOND_MAX: u64 = 1000;
+
 // --- Decompression -------------------------------------------------------------------------
 
 /// Output ≤ ratio × input (+ [`DECOMPRESS_SLACK`] while running). *Only lower.*
@@ -259,8 +283,8 @@ pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
 // --- Configuration -------------------------------------------------------------------------
 
-/// Largest configuration file.
-pub const CONFIG_BYTES: u64 = 256 * KIB as u64;
+/// Largest configuration file: every issuer and every denial that there may be, and the rest.
+pub const CONFIG_BYTES: u64 = 512 * KIB as u64;
 /// Longest duration accepted from anybody, 100 years: adding it to a clock never overflows.
 pub const DURATION_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// Ceiling of the counts that an operator may set freely (requests, connections, permits).
@@ -296,3 +320,19 @@ const _: () = assert!(CAPABILITY_BYTES < 1 << 14);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);
+// Around a caveat there are at most 5 bytes.
+const _: () = assert!(
+    GRANT_CAVEATS_BYTES
+        + 5 * CAPABILITY_CAVEATS
+        + CAPABILITY_IDENTIFIER_BYTES
+        + CAPABILITY_LOCATION_BYTES
+        + KIB
+        < CAPABILITY_BYTES
+);
+const _: () =
+    assert!(GRANT_CAVEAT_BYTES <= GRANT_CAVEATS_BYTES && GRANT_CAVEATS_BYTES <= GRANT_BYTES);
+const _: () = assert!(CAPABILITY_LOCATION_BYTES <= GRANT_NAME_BYTES);
+const _: () = assert!(
+    // Base64url of two public keys, and digits in quotes.
+    2800 * ISSUERS as u64 + 70 * DENIED as u64 <= CONFIG_BYTES - 32 * KIB as u64
+);

@@ -57,6 +57,8 @@ macro_rules! operations {
 operations! {
     /// Nothing; that it is answered is the answer.
     Ping = 0, 1, "ping";
+    /// Make a token of a grant.
+    Exchange = 0, 2, "exchange";
     /// Make a token of a token.
     Mint = 0, 3, "mint";
     /// The body back.

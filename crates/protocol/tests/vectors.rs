@@ -1,7 +1,8 @@
-//! The golden vectors of OAP/1, which were derived from the contract and not by this crate: what
-//! it makes of the bytes, and the bytes that it makes.
+//! Golden vectors, none of which this crate has made: what it makes of the bytes, and the bytes that
+//! it makes.
 //!
-//! `vectors/oap_*.json` are for other implementations too; each says in `about` how it is read.
+//! Those of OAP/1 were derived from the contract, those of grants and of signatures come from other
+//! implementations. `vectors/*.json` are for others too; each says in `about` how it is read.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt;
@@ -13,8 +14,12 @@ use serde::Deserialize;
 mod connection;
 #[path = "vectors/frames.rs"]
 mod frames;
+#[path = "vectors/grant.rs"]
+mod grant;
 #[path = "vectors/payloads.rs"]
 mod payloads;
+#[path = "vectors/signatures.rs"]
+mod signatures;
 
 /// Bytes as a vector writes them.
 #[derive(Deserialize, PartialEq)]

@@ -170,6 +170,7 @@ impl Admin {
         let config = self.node.config.load();
         let mut limits: Map<String, Value> = KEYS
             .iter()
+            .filter(|key| !key.is_list())
             .map(|key| (key.path.to_owned(), key.text(&config).into()))
             .collect();
         limits.insert("memory.budget".to_owned(), self.node.budget.limit().into());

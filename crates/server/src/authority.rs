@@ -13,6 +13,7 @@
 //! costs a few microseconds, and an answer that is not kept cannot be given to another.
 
 mod body;
+mod exchange;
 mod failure;
 mod holder;
 mod mint;
@@ -86,7 +87,7 @@ pub(crate) struct Authority {
     rates: TokenRates,
     /// For requests that have no authority, so that they never take from those that have.
     unauthenticated: RateLimiter,
-    pub(crate) exchanges: RateLimiter,
+    exchanges: RateLimiter,
     failures: [AtomicU64; Failed::ALL.len()],
     exhausted: [AtomicU64; Quota::ALL.len()],
 }
@@ -183,10 +184,14 @@ impl Authority {
     /// come back later.
     pub(crate) fn refuse(&self, failed: Failed, now: Instant) -> CallError {
         self.count(failed);
-        match self.unauthenticated.admit(now) {
-            Ok(()) => failed.error(),
-            Err(refusal) => self.exhausted(Quota::Unauthenticated, refusal),
-        }
+        self.admit_stranger(now)
+            .map_or_else(|busy| busy, |()| failed.error())
+    }
+
+    /// Lets somebody in who has no authority and may come to have some.
+    pub(crate) fn admit_stranger(&self, now: Instant) -> Result<(), CallError> {
+        let admitted = self.unauthenticated.admit(now);
+        admitted.map_err(|refusal| self.exhausted(Quota::Unauthenticated, refusal))
     }
 
     /// Counts a failure.

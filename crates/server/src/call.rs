@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::Body;
 use micronode_engine::{Object, Stored};
 use micronode_hardening::{BodyError, Reason, Refusal};
+use micronode_protocol::capability::caveat::Op;
 use micronode_protocol::{Address, ErrorCode, limits};
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Delete { address: Address },
     /// Make a token of a token.
     Mint(Mint),
+    /// Make a token of a grant.
+    Exchange { grant: Zeroizing<Vec<u8>> },
 }
 
 /// A token that was made, as text.
@@ -60,6 +63,15 @@ pub(crate) enum Cost {
     Read,
     /// Gives memory back, or takes none: never shed.
     Free,
+}
+
+/// What a request must bring to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// A capability that allows this operation; `None` for what any valid one allows.
+    Capability(Option<Op>),
+    /// A grant, which is looked at when it is there.
+    Grant,
 }
 
 /// What an upload says about itself before its bytes arrive.

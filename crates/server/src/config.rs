@@ -8,7 +8,7 @@
 //! what a client is told (`MICRO_URL`, `MICRO_TOKEN`, `MICRO_GRANT`). There is deliberately no
 //! `Deserialize`: it would be a second way in, around the checks.
 
-mod auth;
+mod authority;
 pub mod duration;
 mod field;
 mod file;
@@ -23,9 +23,11 @@ pub mod size;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use micronode_protocol::capability::GrantRef;
+use micronode_protocol::capability::grant::IssuerId;
 use micronode_protocol::limits;
 
-pub use auth::Auth;
+pub use authority::{Deny, Issuer};
 pub use key::{KEYS, Key, Rule};
 pub use load::{Loaded, Sources, load, process_environment};
 pub use memory::MemoryError;
@@ -50,7 +52,7 @@ pub struct Config {
     pub limits: Limits,
     /// The memory budget.
     pub memory: Memory,
-    /// Authority.
+    /// Who may do what.
     pub auth: Auth,
     /// The log.
     pub log: Log,
@@ -142,6 +144,39 @@ pub enum OapListener {
     Off,
     /// At this address; port 0 picks a free one.
     At(SocketAddr),
+}
+
+/// The `[auth]` section, and `[[issuers]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// The node's name.
+    pub name: String,
+    /// The key under new tokens is replaced after this.
+    pub key_ttl: Duration,
+    /// Life of a token unless another is asked for.
+    pub token_ttl: Duration,
+    /// Grants exchanged per second.
+    pub exchange_rps: u64,
+    /// What counts no more.
+    pub deny: Deny,
+    /// Whose grants are exchanged; no two are the same.
+    pub issuers: Vec<Issuer>,
+}
+
+impl Auth {
+    /// Whether what came from this grant counts no more: it is denied, or its issuer is, or is
+    /// not known any longer.
+    pub(crate) fn is_revoked(&self, grant: &GrantRef) -> bool {
+        let by = |issuer: &&Issuer| grant.is_by(issuer.key.id());
+        let issuer = self.issuers.iter().find(by);
+        self.deny.grant(&grant.nonce)
+            || issuer.is_none_or(|issuer| self.deny.issuer(issuer.key.id()))
+    }
+
+    /// The issuer with this id, if the node knows it; it may be denied.
+    pub fn issuer(&self, id: &IssuerId) -> Option<&Issuer> {
+        self.issuers.iter().find(|issuer| issuer.key.id() == id)
+    }
 }
 
 /// The `[log]` section.
@@ -244,7 +279,14 @@ impl Default for Config {
                 budget: Budget::Auto,
                 eviction: Eviction::Refuse,
             },
-            auth: Auth::default(),
+            auth: Auth {
+                name: "micronode".to_owned(),
+                key_ttl: limits::KEY_TTL,
+                token_ttl: limits::TOKEN_TTL,
+                exchange_rps: limits::EXCHANGES_PER_SECOND,
+                deny: Deny::default(),
+                issuers: Vec::new(),
+            },
             log: Log {
                 level: LogLevel::Warn,
                 format: LogFormat::Text,

@@ -37,6 +37,11 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
                 .map_err(|_| not_found())?;
             Ok(Reply::Deleted)
         }
+        Command::Exchange { grant } => {
+            let auth = &node.config.load().auth;
+            let token = node.authority.exchange(auth, &grant, clock::instant())?;
+            Ok(Reply::Token(token))
+        }
         Command::Mint(mint) => {
             let default = node.config.load().auth.token_ttl;
             Ok(Reply::Token(node.authority.mint(default, &mint)?))

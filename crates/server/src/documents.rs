@@ -65,12 +65,15 @@ fn every_key_is_documented() {
                 Rule::OnlyLower => "only lower",
                 Rule::OnlyHigher => "only higher",
             };
+            let default = match key.text(&defaults) {
+                nothing if nothing.is_empty() => nothing,
+                text => format!("`{text}`"),
+            };
             let live = if key.live { "yes" } else { "no" };
             format!(
-                "| `{}` | {flag} | `{}` | `{}` | {rule} | {live} | {} |",
+                "| `{}` | {flag} | `{}` | {default} | {rule} | {live} | {} |",
                 key.path,
                 key.env(),
-                key.text(&defaults),
                 key.doc
             )
         })
@@ -201,6 +204,17 @@ fn fixed_caps_are_the_ones_in_force() {
                 "{}, then {}/s",
                 limits::OAP_IDLE_FRAMES,
                 limits::OAP_IDLE_FRAMES_PER_SECOND
+            ),
+        ),
+        ("Grant", bytes(limits::GRANT_BYTES)),
+        ("Grant: audience, subject", bytes(limits::GRANT_NAME_BYTES)),
+        (
+            "Grant: caveats",
+            format!(
+                "{}, of {}, together {}",
+                limits::GRANT_CAVEATS,
+                bytes(limits::GRANT_CAVEAT_BYTES),
+                bytes(limits::GRANT_CAVEATS_BYTES)
             ),
         ),
         (

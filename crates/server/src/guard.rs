@@ -8,7 +8,7 @@ pub(crate) mod admission;
 
 use crate::authority::{Presented, Standing};
 use crate::buffer::reserve;
-use crate::call::{CallBody, CallError, Cost};
+use crate::call::{CallBody, CallError, Cost, Needs};
 use crate::clock;
 use crate::dispatch::dispatch;
 use crate::guard::admission::InProgress;
@@ -30,6 +30,7 @@ use micronode_hardening::{
     BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Lease, Permit, check_head,
     request_coding,
 };
+use micronode_protocol::capability::caveat::Op;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::GROUP_BYTES;
 use micronode_protocol::{Address, ErrorCode};
@@ -117,15 +118,25 @@ async fn stages(
 
     // Authority.
     let presented = presented(operation, &head);
-    let access = access(operation, &head.headers, address.as_ref());
-    let holder = admission::authority(node, &presented, &access, peer, in_progress.started);
-    let holder = holder.map_err(unauthenticated)?;
+    let started = in_progress.started;
+    let holder = match operation.needs {
+        Needs::Capability(op) => {
+            let access = access(operation.route, op, &head.headers, address.as_ref());
+            let holder = admission::authority(node, &presented, &access, peer, started);
+            holder.map_err(unauthenticated)?
+        }
+        Needs::Grant => None,
+    };
     in_progress.holder = holder.clone();
     let address = address.transpose()?;
 
     // Rate, in flight, readiness.
-    let started = in_progress.started;
-    let permit = admission::admit(node, operation.cost, holder.as_deref(), started).await?;
+    let permit = match operation.needs {
+        Needs::Capability(_) => {
+            admission::admit(node, operation.cost, holder.as_deref(), started).await?
+        }
+        Needs::Grant => admission::admit_grant(node, operation.cost, started)?,
+    };
 
     // Body: caps, pace, decoding.
     let (body, declared, watch) = guarded_body(node, operation, &head.headers, body, started)?;
@@ -140,6 +151,7 @@ async fn stages(
     if route == Route::OpenApi {
         return Ok(openapi(node));
     }
+    let is_link = matches!(presented, Presented::Link(_));
     let work = async {
         let called = clock::instant();
         let (budget, holder) = (&node.budget, holder.as_ref());
@@ -147,7 +159,7 @@ async fn stages(
         let call = admission::narrow(node, holder.map(Arc::as_ref), call, started)?;
         let reply = dispatch(node, call).await?;
         let mut response = respond(operation, &head, reply, clock::now())?;
-        if matches!(presented, Presented::Link(_)) {
+        if is_link {
             respond::linked(response.headers_mut());
         }
         if operation.cost == Cost::Read {
@@ -155,7 +167,12 @@ async fn stages(
         }
         Ok(response)
     };
-    Deadline::new(work, node.limits.request_deadline, watch).await?
+    let answer = Deadline::new(work, node.limits.request_deadline, watch).await?;
+    // A grant or a capability may also be found wanting when it has been read.
+    answer.map_err(|failure: Failure| match failure.field {
+        None => unauthenticated(failure.error),
+        Some(_) => failure,
+    })
 }
 
 /// 404, 405, or what OPTIONS asks for.
@@ -185,19 +202,19 @@ fn no_operation(route: Route, method: &Method) -> Result<Response<ReplyBody>, Fa
 
 /// What a request wants, as far as its head tells.
 fn access<'a>(
-    operation: &Operation,
+    route: Route,
+    op: Option<Op>,
     headers: &http::HeaderMap,
     address: Option<&'a Result<Address, CallError>>,
 ) -> Access<'a> {
-    let resource = match (operation.route, address) {
+    let resource = match (route, address) {
         (Route::Has, _) => Resource::Each,
         (_, Some(Ok(address))) => Resource::Object(address),
         _ => Resource::None,
     };
-    let takes_content = operation.route.takes_content();
-    let declared = ingress::content_length(headers).filter(|_| takes_content);
+    let declared = ingress::content_length(headers).filter(|_| route.takes_content());
     Access {
-        op: operation.op,
+        op,
         resource,
         body: declared.unwrap_or(0),
     }

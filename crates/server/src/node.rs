@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) authority: Authority,
     pub(crate) rate: RateLimiter,
     pub(crate) in_flight: InFlight,
+    /// Grants being read and exchanged.
+    pub(crate) exchanges: InFlight,
     /// Refusals whose documents are on their way.
     pub(crate) refusals: InFlight,
     pub(crate) facets: Facets,
@@ -153,6 +155,7 @@ impl Node {
             authority: Authority::new(config, clock::now(), clock::instant()),
             rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
             in_flight: InFlight::new(caps.in_flight),
+            exchanges: InFlight::new(limits::EXCHANGES),
             refusals: InFlight::new(limits::REFUSALS),
             facets: Facets {
                 storage_read: InFlight::new(caps.facets.storage_read),

@@ -131,7 +131,7 @@ impl Rights {
                 self.before = Some(self.before.map_or(*time, |other| other.min(*time)));
             }
             Some(Caveat::After(time)) => self.after = self.after.max(*time),
-            Some(Caveat::MaxBytes(bytes)) => self.max_bytes = self.max_bytes.min(bytes),
+            Some(Caveat::MaxBytes(bytes)) => self.max_bytes = self.max_bytes.min(*bytes),
             Some(Caveat::Peer(network)) => {
                 self.network = match std::mem::replace(&mut self.network, Only::None) {
                     Only::Any => Only::One(*network),

@@ -4,6 +4,7 @@
 use crate::call::CallError;
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Denied;
+use micronode_protocol::capability::grant::GrantError;
 use micronode_protocol::capability::keyring::Invalid;
 
 macro_rules! failures {
@@ -48,6 +49,16 @@ failures! {
     Revoked = "revoked", Unauthenticated;
     /// It ended while it was being used.
     Ended = "ended", Unauthenticated;
+    /// Not a grant.
+    Grant = "grant_malformed", Unauthenticated;
+    /// A grant of an issuer that the node does not know.
+    GrantIssuer = "grant_issuer", Unauthenticated;
+    /// A grant that its issuer has not signed with both keys.
+    GrantSignature = "grant_signature", Unauthenticated;
+    /// A grant for another node.
+    GrantAudience = "grant_audience", Forbidden;
+    /// A grant whose time has not come, or is over.
+    GrantTime = "grant_time", Forbidden;
     /// A link that is for more than reading one object for a time.
     NotALink = "not_a_link", Unauthenticated;
     /// Another operation.
@@ -93,6 +104,17 @@ impl From<Invalid> for Failed {
             Invalid::Location => Self::Location,
             Invalid::Key => Self::Key,
             Invalid::Signature => Self::Signature,
+        }
+    }
+}
+
+impl From<GrantError> for Failed {
+    fn from(error: GrantError) -> Self {
+        match error {
+            GrantError::Signature => Self::GrantSignature,
+            GrantError::Audience => Self::GrantAudience,
+            GrantError::NotYet | GrantError::Expired => Self::GrantTime,
+            _ => Self::Grant,
         }
     }
 }

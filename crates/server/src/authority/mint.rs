@@ -4,9 +4,10 @@ use super::holder::Holder;
 use super::{Authority, random};
 use crate::call::{CallError, Token};
 use crate::clock;
+use micronode_engine::Now;
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::keyring::{self, MintError, Wanted};
-use micronode_protocol::capability::{Macaroon, base64url};
+use micronode_protocol::capability::{KeyRing, Macaroon, base64url};
 use micronode_protocol::limits::TOKEN_TTL_MAX;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl Authority {
         let asked: Vec<&[u8]> = mint.caveats.iter().map(|text| text.as_bytes()).collect();
         let life = mint.life.unwrap_or(default);
         let keys = self.keys.load();
-        let bytes = match (holder, &own) {
+        let made = match (holder, &own) {
             (Some(holder), Some(own)) if !holder.rates().is_empty() => {
                 let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
                 let end = keyring::before(now.wall_ms.saturating_add(life));
@@ -84,24 +85,34 @@ impl Authority {
                 keys.mint(now.mono_ms, now.wall_ms, &wanted)
             }
         };
-        let bytes = Zeroizing::new(bytes.map_err(bad_mint)?);
-        // What it says of itself, whoever's caveat that is.
-        let made = Macaroon::parse(&bytes)
-            .ok()
-            .map(|made| keys.verify(&made, now.mono_ms));
-        let made = made.and_then(Result::ok).expect("the node's own token");
-        let ends = made
-            .rights
-            .before()
-            .map_or(u64::MAX, |end| end.as_millis() as u64);
-        let key_ends = made.key_dies_ms.map_or(u64::MAX, |dies_ms| {
-            now.wall_ms
-                .saturating_add(dies_ms.saturating_sub(now.mono_ms))
-        });
-        Ok(Token {
-            text: Zeroizing::new(base64url::encode(&bytes)),
-            expires_ms: ends.min(key_ends),
-        })
+        Ok(told(&keys, now, &Zeroizing::new(made.map_err(refused)?)))
+    }
+
+    /// Makes a token of nothing but what is wanted of it.
+    pub(super) fn token(&self, wanted: &Wanted<'_>) -> Result<Token, CallError> {
+        let (now, keys) = (clock::now(), self.keys.load());
+        let made = keys.mint(now.mono_ms, now.wall_ms, wanted);
+        Ok(told(&keys, now, &Zeroizing::new(made.map_err(refused)?)))
+    }
+}
+
+/// A token that was just made, and when it ends: whoever's caveat that is, or with its key.
+fn told(keys: &KeyRing, now: Now, bytes: &[u8]) -> Token {
+    let made = Macaroon::parse(bytes)
+        .ok()
+        .and_then(|made| keys.verify(&made, now.mono_ms).ok())
+        .expect("the node's own token verifies");
+    let ends = made
+        .rights
+        .before()
+        .map_or(u64::MAX, |end| end.as_millis() as u64);
+    let key_ends = made.key_dies_ms.map_or(u64::MAX, |dies_ms| {
+        now.wall_ms
+            .saturating_add(dies_ms.saturating_sub(now.mono_ms))
+    });
+    Token {
+        text: Zeroizing::new(base64url::encode(bytes)),
+        expires_ms: ends.min(key_ends),
     }
 }
 
@@ -119,7 +130,7 @@ fn attenuate<'a>(
     Ok(bytes)
 }
 
-fn bad_mint(error: MintError) -> CallError {
+fn refused(error: MintError) -> CallError {
     CallError::new(ErrorCode::BadRequest, error.to_string())
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::authority::{Deny, Issuer, ItemProblems, check_name};
 use super::problem::Reason;
 use super::{Budget, Config, OapListener, duration, size};
 
@@ -29,6 +30,22 @@ pub(super) enum Field {
     Budget(Place<Budget>, u64),
     /// The index of one of these words.
     Word(Place<usize>, &'static [&'static str]),
+    Name(Place<String>),
+    /// At most so many.
+    Deny(Place<Deny>, usize),
+    /// At most so many, no two the same.
+    Issuers(Place<Vec<Issuer>>, usize),
+}
+
+/// How a value stands in the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Bare,
+    Quoted,
+    /// An array of strings.
+    List,
+    /// An array of tables with these keys.
+    Tables(&'static [&'static str]),
 }
 
 /// A value beyond its field's range, with the end that it passed.
@@ -132,8 +149,50 @@ impl Field {
                 })?;
                 (place.set)(config, value);
             }
+            Self::Name(place) => {
+                check_name(text).map_err(malformed)?;
+                (place.set)(config, given());
+            }
+            Self::Deny(..) | Self::Issuers(..) => {
+                let items = text.split(',').filter(|_| !text.is_empty());
+                let problems = self.set_items(config, &items.collect::<Vec<_>>());
+                // One value, one problem: the first.
+                if let Some((_, reason)) = problems.err().and_then(|all| all.into_iter().next()) {
+                    return Err(malformed(reason));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Reads a list into `config`, which is untouched unless all items are good.
+    pub(super) fn set_items(
+        &self,
+        config: &mut Config,
+        items: &[&str],
+    ) -> Result<(), ItemProblems> {
+        match self {
+            Self::Deny(place, most) => {
+                check_count(items, *most)?;
+                (place.set)(config, Deny::parse(items)?);
+            }
+            Self::Issuers(place, most) => {
+                check_count(items, *most)?;
+                (place.set)(config, Issuer::parse_all(items)?);
+            }
+            _ => unreachable!("only a list has items"),
+        }
+        Ok(())
+    }
+
+    /// How the file has it.
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            Self::Flag(_) | Self::Count(..) => Shape::Bare,
+            Self::Deny(..) => Shape::List,
+            Self::Issuers(..) => Shape::Tables(Issuer::FIELDS),
+            _ => Shape::Quoted,
+        }
     }
 
     /// The value in `config`, in the spelling that [`Field::set`] reads.
@@ -154,6 +213,9 @@ impl Field {
                 Budget::Bytes(bytes) => size::Text(bytes).to_string(),
             },
             Self::Word(place, words) => words[(place.get)(config)].to_owned(),
+            Self::Name(place) => (place.get)(config),
+            Self::Deny(place, _) => joined((place.get)(config).texts()),
+            Self::Issuers(place, _) => joined((place.get)(config).iter().map(ToString::to_string)),
         }
     }
 
@@ -167,6 +229,9 @@ impl Field {
             Self::Oap(place) => (place.get)(a) != (place.get)(b),
             Self::Budget(place, _) => (place.get)(a) != (place.get)(b),
             Self::Word(place, _) => (place.get)(a) != (place.get)(b),
+            Self::Name(place) => (place.get)(a) != (place.get)(b),
+            Self::Deny(place, _) => (place.get)(a) != (place.get)(b),
+            Self::Issuers(place, _) => (place.get)(a) != (place.get)(b),
         }
     }
 
@@ -181,8 +246,28 @@ impl Field {
             Self::Oap(_) => "\"auto\", \"off\" or an address such as \"127.0.0.1:8081\"",
             Self::Budget(..) => "\"auto\" or a size such as \"1GiB\"",
             Self::Word(..) => "a word in quotes",
+            Self::Name(_) => "a name in quotes",
+            Self::Deny(..) => "an array of strings",
+            Self::Issuers(..) => "[[issuers]], each with `ed25519` and `mldsa65`",
         }
     }
+}
+
+/// The first item over the cap is at fault.
+fn check_count(items: &[&str], most: usize) -> Result<(), ItemProblems> {
+    if items.len() <= most {
+        return Ok(());
+    }
+    let reason = Reason::TooLarge {
+        given: format!("a list of {}", items.len()),
+        most: most.to_string(),
+    };
+    Err(vec![(most, reason)])
+}
+
+/// The items of a list in one text.
+fn joined(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(",")
 }
 
 /// `value`, when `range` has it.

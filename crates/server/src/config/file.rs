@@ -16,8 +16,32 @@ pub(super) enum Given {
     /// Decimal digits, with a sign when negative.
     Integer(String),
     String(String),
+    Array(Vec<Item>),
+    /// In an array; elsewhere a table is its entries.
+    Table(Vec<Entry>),
     /// A type that no key has, by its name. An empty table is one too; others are their entries.
     Other(&'static str),
+}
+
+impl Given {
+    /// The type, for a message that expected another.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Table(_) => "a table",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// One item of an array.
+pub(super) struct Item {
+    pub(super) given: Given,
+    /// Counted from 1.
+    pub(super) line: usize,
 }
 
 /// One value of the file.
@@ -51,22 +75,23 @@ pub(super) struct SyntaxError {
 /// Every value in `text`, or every syntax error.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Vec<SyntaxError>> {
     let (document, errors) = DeTable::parse_recoverable(text);
+    let lines = Lines::of(text);
     if errors.is_empty() {
         let mut entries = Vec::new();
-        flatten(text, "", document.get_ref(), &mut entries);
+        flatten(&lines, "", document.get_ref(), &mut entries);
         // The parser sorts by name; people read by line.
         entries.sort_by_key(|entry| entry.line);
         return Ok(entries);
     }
     let syntax_error = |error: toml::de::Error| SyntaxError {
         message: error.message().to_owned(),
-        line: line_at(text, error.span().map_or(text.len(), |span| span.start)),
+        line: lines.at(error.span().map_or(text.len(), |span| span.start)),
     };
     Err(errors.into_iter().map(syntax_error).collect())
 }
 
 /// Depth is bounded by the parser.
-fn flatten(text: &str, prefix: &str, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
+fn flatten(lines: &Lines, prefix: &str, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
     for (name, value) in table {
         let part = quoted(name.get_ref());
         let path = if prefix.is_empty() {
@@ -77,18 +102,18 @@ fn flatten(text: &str, prefix: &str, table: &DeTable<'_>, entries: &mut Vec<Entr
         if let DeValue::Table(inner) = value.get_ref()
             && !inner.is_empty()
         {
-            flatten(text, &path, inner, entries);
+            flatten(lines, &path, inner, entries);
         } else {
             entries.push(Entry {
                 path,
-                given: given(value),
-                line: line_at(text, name.span().start),
+                given: given(lines, value),
+                line: lines.at(name.span().start),
             });
         }
     }
 }
 
-fn given(value: &Spanned<DeValue<'_>>) -> Given {
+fn given(lines: &Lines, value: &Spanned<DeValue<'_>>) -> Given {
     match value.get_ref() {
         DeValue::Boolean(value) => Given::Boolean(*value),
         DeValue::Integer(value) => match i128::from_str_radix(value.as_str(), value.radix()) {
@@ -98,7 +123,20 @@ fn given(value: &Spanned<DeValue<'_>>) -> Given {
         DeValue::String(value) => Given::String(value.clone().into_owned()),
         DeValue::Float(_) => Given::Other("a float"),
         DeValue::Datetime(_) => Given::Other("a date"),
-        DeValue::Array(_) => Given::Other("an array"),
+        DeValue::Array(items) => {
+            let item = |item| Item {
+                given: match Spanned::get_ref(item) {
+                    DeValue::Table(table) => {
+                        let mut entries = Vec::new();
+                        flatten(lines, "", table, &mut entries);
+                        Given::Table(entries)
+                    }
+                    _ => given(lines, item),
+                },
+                line: lines.at(item.span().start),
+            };
+            Given::Array(items.iter().map(item).collect())
+        }
         DeValue::Table(_) => Given::Other("a table"),
     }
 }
@@ -113,11 +151,16 @@ fn quoted(part: &str) -> String {
     }
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text
-        .as_bytes()
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count()
+/// Where the lines of a text end: a file full of list items asks for a line at each.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(end, _)| end).collect())
+    }
+
+    /// The line of the byte at `offset`, counted from 1.
+    fn at(&self, offset: usize) -> usize {
+        1 + self.0.partition_point(|end| *end < offset)
+    }
 }

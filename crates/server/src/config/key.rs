@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use micronode_protocol::limits;
 
-use super::field::{Beyond, Field, Place, Refused};
+use super::authority::ItemProblems;
+use super::field::{Beyond, Field, Place, Refused, Shape};
 use super::problem::Reason;
 use super::{Config, Eviction, LogFormat, LogLevel};
 
@@ -59,9 +60,14 @@ impl Key {
         self.field.text(config)
     }
 
-    /// Whether the file writes the value bare, without quotes.
-    pub(super) fn is_bare(&self) -> bool {
-        matches!(self.field, Field::Flag(_) | Field::Count(..))
+    /// How the value stands in the file.
+    pub(super) fn shape(&self) -> Shape {
+        self.field.shape()
+    }
+
+    /// Whether the value is a list, which may be long.
+    pub fn is_list(&self) -> bool {
+        matches!(self.shape(), Shape::List | Shape::Tables(_))
     }
 
     /// Whether the file may give the value as a bare integer.
@@ -84,6 +90,15 @@ impl Key {
 
     pub(super) fn differs(&self, a: &Config, b: &Config) -> bool {
         self.field.differs(a, b)
+    }
+
+    /// Reads the items of a list into `config`, which is untouched on error.
+    pub(super) fn set_items(
+        &self,
+        config: &mut Config,
+        items: &[&str],
+    ) -> Result<(), ItemProblems> {
+        self.field.set_items(config, items)
     }
 
     /// Reads `text` into `config`, which is untouched on error.
@@ -162,6 +177,9 @@ impl Key {
 /// What our environment variables start with.
 pub(super) const ENV_PREFIX: &str = "MICRO_";
 
+/// Tokens are dated in seconds.
+const TOKEN_TTL_MIN: Duration = Duration::from_secs(1);
+
 /// A request line and a host; less would refuse everybody.
 const HEAD_BYTES_MIN: u64 = 256;
 
@@ -171,6 +189,16 @@ const TICK: Duration = Duration::from_millis(1);
 macro_rules! place {
     ($($field:ident).+) => {
         Place { get: |config| config.$($field).+, set: |config, value| config.$($field).+ = value }
+    };
+}
+
+/// A value that is more than a number.
+macro_rules! cloned {
+    ($($field:ident).+) => {
+        Place {
+            get: |config| config.$($field).+.clone(),
+            set: |config, value| config.$($field).+ = value,
+        }
     };
 }
 
@@ -235,6 +263,12 @@ pub static KEYS: &[Key] = &[
         Field::Flag(place!(pin_workers)),
         "Keep each worker on a core of its own; worth it on a machine that does nothing else.",
     ),
+    Key::any(
+        "issuers",
+        Field::Issuers(cloned!(auth.issuers), limits::ISSUERS),
+        "Whose grants are exchanged: name, ed25519 and mldsa65 of each, as micronode issuer show prints them.",
+    )
+    .live(),
     Key::any(
         "limits.rps",
         Field::Count(place!(limits.rps), 0..=limits::RATE_MAX),
@@ -411,6 +445,42 @@ pub static KEYS: &[Key] = &[
         "When the budget is full: \"refuse\" writes, or drop the \"lru\" objects.",
     )
     .flag("--eviction"),
+    Key::any(
+        "auth.name",
+        Field::Name(cloned!(auth.name)),
+        "The node's name: the location of its tokens, and the audience of grants for it alone.",
+    ),
+    Key::any(
+        "auth.key_ttl",
+        Field::Duration(
+            place!(auth.key_ttl),
+            TOKEN_TTL_MIN..=limits::KEY_TTL,
+        ),
+        "Time after which the key under new tokens is replaced.",
+    ),
+    Key::any(
+        "auth.token_ttl",
+        Field::Duration(
+            place!(auth.token_ttl),
+            TOKEN_TTL_MIN..=limits::TOKEN_TTL_MAX,
+        ),
+        "Life of a token, unless another is asked for.",
+    ),
+    Key::any(
+        "auth.exchange_rps",
+        Field::Count(
+            place!(auth.exchange_rps),
+            1..=limits::EXCHANGES_PER_SECOND_MAX,
+        ),
+        "Grants exchanged per second.",
+    )
+    .live(),
+    Key::any(
+        "auth.deny",
+        Field::Deny(cloned!(auth.deny), limits::DENIED),
+        "Grants and issuers that count no more: 32 hex digits of a grant's nonce, or 64 of an issuer's id.",
+    )
+    .live(),
     Key::any(
         "log.level",
         word!(LogLevel, log.level),

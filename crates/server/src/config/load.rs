@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Entry, Given, SyntaxError};
+use super::authority::Issuer;
+use super::field::Shape;
+use super::file::{self, Entry, Given, Item, SyntaxError};
 use super::key::{ENV_PREFIX, KEYS, Key};
 use super::nearest::nearest;
 use super::problem::{ConfigError, Origin, Problem, Reason};
@@ -139,6 +141,13 @@ impl Layers {
                 // An empty section says nothing.
                 Given::Other("a table") if is_section => {}
                 _ if is_section => self.problem(path, origin, Reason::Section),
+                // `[issuers]` for `[[issuers]]`.
+                _ if let Some((_, list)) =
+                    path.split_once('.').and_then(|(key, _)| Key::find(key)) =>
+                {
+                    let (expected, found) = (list.expected(), "a table");
+                    self.problem(path, origin, Reason::Type { expected, found });
+                }
                 _ => {
                     let known = KEYS.iter().map(|key| key.path).chain(sections());
                     let nearest = nearest(&path, known).unwrap_or_default().to_owned();
@@ -147,24 +156,94 @@ impl Layers {
             };
         };
         let (text, found) = match given {
-            Given::Boolean(value) => (key.takes_boolean().then(|| value.to_string()), "a boolean"),
-            Given::Integer(value) => (key.takes_integer().then_some(value), "an integer"),
-            Given::String(value) => ((!key.is_bare()).then_some(value), "a string"),
-            Given::Other(found) => (None, found),
+            Given::Array(items) if key.is_list() => {
+                return self.items(file, (index, key), origin, items);
+            }
+            Given::Boolean(value) if key.takes_boolean() => (Some(value.to_string()), ""),
+            Given::Integer(value) if key.takes_integer() => (Some(value), ""),
+            Given::String(value) if key.shape() == Shape::Quoted => (Some(value), ""),
+            other => (None, other.name()),
         };
         match text {
             Some(text) => self.set((index, key), &path, &text, origin),
             None => {
-                self.problem(
-                    path,
-                    origin,
-                    Reason::Type {
-                        expected: key.expected(),
-                        found,
-                    },
-                );
+                let expected = key.expected();
+                self.problem(path, origin, Reason::Type { expected, found });
             }
         }
+    }
+
+    /// A list: whatever is wrong with its items is told with the line that it is in.
+    fn items(
+        &mut self,
+        file: &Path,
+        (index, key): (usize, &Key),
+        origin: Origin,
+        items: Vec<Item>,
+    ) {
+        let at = |line| Origin::File {
+            path: file.to_owned(),
+            line,
+        };
+        let told = self.problems.len();
+        let (mut texts, mut lines) = (Vec::new(), Vec::new());
+        for Item { given, line } in items {
+            match (given, key.shape()) {
+                (Given::String(text), Shape::List) => texts.push(text),
+                (Given::Table(entries), Shape::Tables(fields)) => {
+                    texts.push(self.table(file, key, fields, entries));
+                }
+                (other, _) => {
+                    let (expected, found) = (key.expected(), other.name());
+                    self.problem(key.path, at(line), Reason::Type { expected, found });
+                }
+            }
+            lines.push(line);
+        }
+        if self.problems.len() > told {
+            return;
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        match key.set_items(&mut self.config, &texts) {
+            Ok(()) => self.origins[index] = origin,
+            Err(problems) => {
+                for (item, reason) in problems {
+                    self.problem(key.path, at(lines[item]), reason);
+                }
+            }
+        }
+    }
+
+    /// A table of a list as one text: its fields in order.
+    fn table(&mut self, file: &Path, key: &Key, fields: &[&str], entries: Vec<Entry>) -> String {
+        let mut texts = vec![String::new(); fields.len()];
+        for Entry { path, given, line } in entries {
+            let field = fields.iter().position(|field| *field == path);
+            let result = match (field, given) {
+                (Some(field), Given::String(text)) => {
+                    let checked = Issuer::check_field(fields[field], &text);
+                    texts[field] = text;
+                    checked
+                }
+                (Some(_), other) => Err(Reason::Type {
+                    expected: "a string",
+                    found: other.name(),
+                }),
+                (None, _) => {
+                    let nearest = nearest(&path, fields.iter().copied()).unwrap_or_default();
+                    let nearest = format!("{}.{nearest}", key.path);
+                    Err(Reason::Unknown { nearest })
+                }
+            };
+            if let Err(reason) = result {
+                let origin = Origin::File {
+                    path: file.to_owned(),
+                    line,
+                };
+                self.problem(format!("{}.{path}", key.path), origin, reason);
+            }
+        }
+        texts.join(":")
     }
 
     fn env(&mut self, env: impl IntoIterator<Item = (String, String)>) {

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use super::field::Shape;
+use super::key::Key;
 use super::load::Loaded;
 use super::{Budget, size};
 
@@ -18,14 +20,9 @@ impl Loaded {
                 section = of;
                 push(&mut out, format_args!("\n[{section}]\n"));
             }
-            let text = key.text(&self.config);
-            // Texts of values hold nothing that TOML would escape.
-            let quote = if key.is_bare() { "" } else { "\"" };
             push(&mut out, format_args!("# {}\n", key.doc));
-            push(
-                &mut out,
-                format_args!("{name} = {quote}{text}{quote} # {origin}"),
-            );
+            let value = toml(key, &key.text(&self.config));
+            push(&mut out, format_args!("{name} = {value} # {origin}"));
             if key.path == "memory.budget" && self.config.memory.budget == Budget::Auto {
                 push(
                     &mut out,
@@ -42,12 +39,7 @@ impl Loaded {
     pub fn to_json(&self) -> Value {
         let mut root = Map::new();
         for (key, origin) in self.origins() {
-            let text = key.text(&self.config);
-            let value = if key.is_bare() {
-                text.parse().expect("numbers and booleans are JSON")
-            } else {
-                Value::String(text)
-            };
+            let value = json(key, &key.text(&self.config));
             let mut entry = json!({"value": value, "source": origin.to_string(), "live": key.live});
             if key.path == "memory.budget" {
                 entry["bytes"] = self.memory_bytes.into();
@@ -66,6 +58,55 @@ impl Loaded {
             table.insert(name.to_owned(), entry);
         }
         Value::Object(root)
+    }
+}
+
+/// A value as the file has it. Texts of values hold nothing that TOML would escape.
+pub(super) fn toml(key: &Key, text: &str) -> String {
+    match key.shape() {
+        Shape::Bare => text.to_owned(),
+        Shape::Quoted => format!("\"{text}\""),
+        Shape::List => array(items(text).map(|item| format!("\"{item}\""))),
+        Shape::Tables(names) => array(items(text).map(|item| {
+            let fields = fields(names, item).map(|(name, text)| format!("{name} = \"{text}\""));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        })),
+    }
+}
+
+fn json(key: &Key, text: &str) -> Value {
+    match key.shape() {
+        Shape::Bare => text.parse().expect("numbers and booleans are JSON"),
+        Shape::Quoted => text.into(),
+        Shape::List => items(text).collect(),
+        Shape::Tables(names) => items(text)
+            .map(|item| {
+                let fields = fields(names, item);
+                fields
+                    .map(|(name, text)| (name.to_owned(), text.into()))
+                    .collect::<Map<_, Value>>()
+            })
+            .collect(),
+    }
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter(|item| !item.is_empty())
+}
+
+/// The fields of an item that are there, with their names.
+fn fields<'a>(names: &'a [&'a str], item: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let named = names.iter().copied().zip(item.split(':'));
+    named.filter(|(_, text)| !text.is_empty())
+}
+
+/// An item a line; none is on the line of its name.
+fn array(items: impl Iterator<Item = String>) -> String {
+    let lines: String = items.map(|item| format!("    {item},\n")).collect();
+    if lines.is_empty() {
+        "[]".to_owned()
+    } else {
+        format!("[\n{lines}]")
     }
 }
 

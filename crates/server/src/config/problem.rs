@@ -4,6 +4,9 @@ use std::fmt::{self, Write};
 use std::io;
 use std::path::PathBuf;
 
+use micronode_protocol::capability::grant::InvalidIssuerKey;
+use micronode_protocol::limits::CAPABILITY_LOCATION_BYTES;
+
 use super::duration::DurationError;
 use super::memory::MemoryError;
 use super::size::SizeError;
@@ -106,6 +109,35 @@ pub enum Reason {
         /// The words.
         words: &'static [&'static str],
     },
+    /// Not a name.
+    #[error(
+        "{given:?}: expected 1 to {CAPABILITY_LOCATION_BYTES} letters, digits, dots, underscores or hyphens"
+    )]
+    Name {
+        /// The text.
+        given: String,
+    },
+    /// Neither a grant nor an issuer.
+    #[error("{given:?}: expected the 32 hex digits of a grant's nonce or the 64 of an issuer's id")]
+    Denied {
+        /// The text.
+        given: String,
+    },
+    /// Not a public key.
+    #[error(transparent)]
+    IssuerKey(#[from] InvalidIssuerKey),
+    /// An issuer in one line, with other than its fields.
+    #[error("expected NAME:ED25519:MLDSA65 for each issuer, the name may be empty")]
+    Fields,
+    /// An issuer without one of its keys.
+    #[error("an issuer needs `{field}`; copy what `micronode issuer show` prints")]
+    Missing {
+        /// The key that is not there.
+        field: &'static str,
+    },
+    /// An issuer that is there already.
+    #[error("the same issuer a second time; remove one")]
+    SameIssuer,
     /// A cap that may only be tightened was loosened.
     #[error("{given} loosens a cap that may only be {}: the bound is {bound}",
             if *.lower { "lowered" } else { "raised" })]

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod authority;
 mod bounds;
 mod environment;
 mod file;
@@ -9,6 +10,7 @@ mod properties;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use micronode_protocol::capability::grant::IssuerKey;
 use micronode_protocol::limits;
 
 use super::*;
@@ -81,22 +83,28 @@ fn origin(loaded: &Loaded, path: &str) -> Origin {
 
 /// `text` as the file would write it for `key`.
 fn toml_value(key: &Key, text: &str) -> String {
-    if key.is_bare() {
-        text.to_owned()
-    } else {
-        format!("{text:?}")
-    }
+    print::toml(key, text)
+}
+
+/// An issuer as variables have it, with keys of these bytes.
+fn issuer_text(name: &str, byte: u8) -> String {
+    let key = IssuerKey::new([byte; 32], Box::new([byte; 1952]));
+    format!("{name}:{}:{}", key.ed25519_text(), key.mldsa65_text())
 }
 
 /// At least two texts that the key accepts, each for another value, the default's among them.
 fn accepted(key: &Key) -> Vec<String> {
-    const CANDIDATES: [&str; 23] = [
+    let one = issuer_text("one", 1);
+    let both = format!("{one},{}", issuer_text("", 2));
+    let (nonce, id) = ("0f".repeat(16), "f0".repeat(32));
+    let denied = format!("{nonce},{id}");
+    let candidates = [
         "true", "false", "1", "2", "7", "60", "1ms", "700ms", "2s", "1KiB", "5000B", "8KiB",
         "16MiB", "256KiB", "1GiB", "auto", "refuse", "lru", "warn", "trace", "text", "json",
-        "[::1]:0",
+        "[::1]:0", &one, &both, &nonce, &denied,
     ];
     let mut texts = vec![key.text(&Config::default())];
-    for text in CANDIDATES {
+    for text in candidates {
         let mut config = Config::default();
         if key.set(&mut config, text).is_ok() && !texts.contains(&key.text(&config)) {
             texts.push(key.text(&config));
@@ -138,6 +146,12 @@ fn the_defaults_are_the_documented_ones() {
         ("limits.facets.storage_write", "512"),
         ("memory.budget", "auto"),
         ("memory.eviction", "refuse"),
+        ("issuers", ""),
+        ("auth.name", "micronode"),
+        ("auth.key_ttl", "1d"),
+        ("auth.token_ttl", "15m"),
+        ("auth.exchange_rps", "20"),
+        ("auth.deny", ""),
         ("log.level", "warn"),
         ("log.format", "text"),
     ] {

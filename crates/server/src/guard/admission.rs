@@ -115,6 +115,15 @@ pub(crate) async fn admit(
     }
 }
 
+/// The same for who brings a grant: nobody is known yet, so it takes nothing from those who are.
+/// What is in flight has a cap of its own, and so has the work that it may ask for.
+pub(crate) fn admit_grant(node: &Node, cost: Cost, now: Instant) -> Result<Permit, CallError> {
+    node.authority.admit_stranger(now)?;
+    let permit = node.exchanges.acquire()?;
+    shed(node.state(), cost)?;
+    Ok(permit)
+}
+
 /// The same without waiting: `None` if everything is taken, and a slow stream could be cut for
 /// this request by [`admit_in_place_of_another`]. Its token of the rate is spent.
 pub(crate) fn admit_at_once(

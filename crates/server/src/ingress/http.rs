@@ -25,6 +25,7 @@ use micronode_protocol::{Address, ErrorCode, limits};
 use routes::{Operation, Route, decode_segment};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// The address named by an `{addr}` segment.
 pub(crate) fn address(segment: &str) -> Result<Address, CallError> {
@@ -93,6 +94,11 @@ pub(crate) async fn call(
         (Route::Has, _) => Call::Command(Command::Has {
             addresses: addresses(&collect(body, budget).await?)?,
         }),
+        (Route::Exchange, _) => {
+            let grant = collect(body, budget).await?;
+            let grant = Zeroizing::new(grant.to_vec());
+            Call::Command(Command::Exchange { grant })
+        }
         (Route::Mint, _) => {
             let document = collect(body, budget).await?;
             Call::Command(Command::Mint(Mint::parse(&document, holder.cloned())?))

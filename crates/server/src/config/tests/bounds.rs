@@ -31,6 +31,9 @@ const EDGES: &str = "
     limits.facets.storage_read  0          1     1048576                1048577
     limits.facets.storage_write 0          1     1048576                1048577
     memory.budget               16777215B  16MiB 18446744073709551615B  16777216TiB
+    auth.key_ttl                999ms      1s    1d                     86400001ms
+    auth.token_ttl              999ms      1s    1d                     86400001ms
+    auth.exchange_rps           0          1     1000                   1001
 ";
 
 fn edges() -> impl Iterator<Item = (&'static Key, [&'static str; 4])> {

@@ -101,5 +101,5 @@ fn the_file_is_read_up_to_its_cap() {
     text.push_str(&"x".repeat(cap - text.len()));
     assert_eq!(load_text(&text).unwrap().config.limits.rps, 7);
     text.push('x');
-    assert!(problems(load_text(&text))[0].ends_with("larger than 262144 bytes"));
+    assert!(problems(load_text(&text))[0].ends_with("larger than 524288 bytes"));
 }

@@ -6,7 +6,8 @@ use super::*;
 
 #[test]
 fn a_reload_is_all_or_nothing() {
-    const LIVE: [&str; 8] = [
+    const LIVE: [&str; 11] = [
+        "issuers",
         "limits.rps",
         "limits.in_flight",
         "limits.connections",
@@ -14,6 +15,8 @@ fn a_reload_is_all_or_nothing() {
         "limits.drain_grace",
         "limits.facets.storage_read",
         "limits.facets.storage_write",
+        "auth.exchange_rps",
+        "auth.deny",
         "log.level",
     ];
     let old = Config::default();

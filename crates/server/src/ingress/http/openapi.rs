@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the table that serves the routes.
 
 use super::routes::{ANY_OPERATION, OPERATIONS, Operation, Route};
-use crate::call::Cost;
+use crate::call::{Cost, Needs};
 use bytes::Bytes;
 use http::Method;
 use micronode_protocol::{ErrorCode, limits};
@@ -24,7 +24,11 @@ pub(crate) fn document() -> Bytes {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,
-        "components": { "schemas": schemas() },
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "capability": { "type": "http", "scheme": "bearer" } },
+        },
+        "security": [{ "capability": [] }],
     });
     serde_json::to_vec_pretty(&document)
         .expect("a JSON value always serialises")
@@ -63,6 +67,9 @@ fn describe(operation: &Operation) -> Value {
         "parameters": parameters(operation),
         "responses": responses,
     });
+    if operation.needs == Needs::Grant {
+        description["security"] = json!([]);
+    }
     if matches!(operation.method, Method::POST | Method::PUT) {
         description["requestBody"] =
             json!({ "required": true, "content": request_content(operation.route) });
@@ -76,6 +83,7 @@ fn operation_id(operation: &Operation) -> String {
         Route::Manifest => "manifest",
         Route::Has => "has",
         Route::Echo => "echo",
+        Route::Exchange => "exchange",
         Route::Mint => "token",
         Route::OpenApi => "openapi",
         Route::Unknown => "unknown",
@@ -133,7 +141,9 @@ fn content(operation: &Operation, status: u16) -> Option<Value> {
         }
         (Route::Object, &Method::GET) if status != 304 => Some(json!({ "*/*": {} })),
         (Route::Manifest, _) => Some(json!({ "application/vnd.micronode.manifest": {} })),
-        (Route::Mint, _) => json_of(json!({ "$ref": "#/components/schemas/Token" })),
+        (Route::Exchange | Route::Mint, _) => {
+            json_of(json!({ "$ref": "#/components/schemas/Token" }))
+        }
         (Route::Has, _) => json_of(json!({ "type": "array", "items": { "type": "boolean" } })),
         (Route::Echo, _) => Some(json!({ "*/*": {} })),
         (Route::OpenApi, _) => json_of(json!({ "type": "object" })),

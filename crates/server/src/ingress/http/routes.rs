@@ -3,7 +3,7 @@
 //! Matching is by hand because the table is small and the match is on the hottest path; the
 //! template, never the path, becomes a metric label.
 
-use crate::call::Cost;
+use crate::call::{Cost, Needs};
 use http::Method;
 use micronode_protocol::ErrorCode::{self, *};
 use micronode_protocol::capability::caveat::Op;
@@ -17,6 +17,7 @@ pub(crate) enum Route {
     Manifest,
     Has,
     Echo,
+    Exchange,
     Mint,
     OpenApi,
     /// No route: what a path that matches nothing is counted as.
@@ -28,8 +29,8 @@ pub(crate) struct Operation {
     pub(crate) route: Route,
     pub(crate) method: Method,
     pub(crate) cost: Cost,
-    /// What a capability must allow; `None` for what any valid one does.
-    pub(crate) op: Option<Op>,
+    /// What a request must bring.
+    pub(crate) needs: Needs,
     pub(crate) summary: &'static str,
     /// Status and meaning of every success.
     pub(crate) success: &'static [(u16, &'static str)],
@@ -41,7 +42,7 @@ const fn operation(
     route: Route,
     method: Method,
     cost: Cost,
-    op: Option<Op>,
+    needs: Needs,
     summary: &'static str,
     success: &'static [(u16, &'static str)],
     errors: &'static [&'static [ErrorCode]],
@@ -50,7 +51,7 @@ const fn operation(
         route,
         method,
         cost,
-        op,
+        needs,
         summary,
         success,
         errors,
@@ -68,12 +69,12 @@ const BODY: &[ErrorCode] = &[
 ];
 
 /// Every operation, grouped by route.
-pub(crate) static OPERATIONS: [Operation; 12] = [
+pub(crate) static OPERATIONS: [Operation; 13] = [
     operation(
         Route::Put,
         Method::POST,
         Cost::Write,
-        Some(Op::Put),
+        Needs::Capability(Some(Op::Put)),
         "Store a body; the node computes its address",
         &[(201, "stored"), (200, "was there already")],
         &[BODY],
@@ -82,7 +83,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Object,
         Method::GET,
         Cost::Read,
-        Some(Op::Get),
+        Needs::Capability(Some(Op::Get)),
         "Read an object, whole or in ranges; every byte is verified first",
         &[
             (200, "the object"),
@@ -101,7 +102,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Object,
         Method::HEAD,
         Cost::Read,
-        Some(Op::Head),
+        Needs::Capability(Some(Op::Head)),
         "What GET would answer, without the body",
         &[
             (200, "the object's head"),
@@ -113,7 +114,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Object,
         Method::PUT,
         Cost::Write,
-        Some(Op::Put),
+        Needs::Capability(Some(Op::Put)),
         "Store a body that must hash to the address",
         &[(201, "stored"), (200, "was there already")],
         &[BODY, &[BadAddress, DigestMismatch]],
@@ -122,7 +123,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Object,
         Method::DELETE,
         Cost::Free,
-        Some(Op::Delete),
+        Needs::Capability(Some(Op::Delete)),
         "Delete an object and wipe its memory",
         &[(204, "deleted")],
         &[&[BadAddress, NotFound, PreconditionFailed]],
@@ -131,7 +132,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Manifest,
         Method::GET,
         Cost::Read,
-        Some(Op::Get),
+        Needs::Capability(Some(Op::Get)),
         "The chaining values of the object's 64 KiB groups",
         &[(200, "the manifest")],
         &[&[BadAddress, NotFound, IntegrityFail]],
@@ -140,7 +141,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Manifest,
         Method::HEAD,
         Cost::Read,
-        Some(Op::Head),
+        Needs::Capability(Some(Op::Head)),
         "The manifest's head",
         &[(200, "the manifest's head")],
         &[&[BadAddress, NotFound, IntegrityFail]],
@@ -149,7 +150,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Has,
         Method::POST,
         Cost::Buffer,
-        Some(Op::Head),
+        Needs::Capability(Some(Op::Head)),
         "Which of these objects are here: a JSON array of at most 4096 addresses in, one of booleans out",
         &[(200, "one boolean per address, in order")],
         &[BODY, &[BadAddress]],
@@ -158,16 +159,25 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::Echo,
         Method::POST,
         Cost::Buffer,
-        None,
+        Needs::Capability(None),
         "The body back",
         &[(200, "the body")],
+        &[BODY],
+    ),
+    operation(
+        Route::Exchange,
+        Method::POST,
+        Cost::Free,
+        Needs::Grant,
+        "A token for a grant, as bytes or base64url: `{\"token\",\"expires_at\"}` out",
+        &[(200, "the token")],
         &[BODY],
     ),
     operation(
         Route::Mint,
         Method::POST,
         Cost::Free,
-        Some(Op::Admin),
+        Needs::Capability(Some(Op::Admin)),
         "A token with the caveats of the caller's and those asked for: `{\"caveats\":[…],\"ttl\":\"15m\"}` in, `{\"token\",\"expires_at\"}` out",
         &[(200, "the token")],
         &[BODY],
@@ -176,7 +186,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::OpenApi,
         Method::GET,
         Cost::Free,
-        None,
+        Needs::Capability(None),
         "This document",
         &[(200, "OpenAPI 3.1")],
         &[],
@@ -185,7 +195,7 @@ pub(crate) static OPERATIONS: [Operation; 12] = [
         Route::OpenApi,
         Method::HEAD,
         Cost::Free,
-        None,
+        Needs::Capability(None),
         "This document's head",
         &[(200, "the head")],
         &[],
@@ -206,12 +216,13 @@ pub(crate) const ANY_OPERATION: &[ErrorCode] = &[
 ];
 
 impl Route {
-    pub(crate) const ALL: [Route; 8] = [
+    pub(crate) const ALL: [Route; 9] = [
         Route::Put,
         Route::Object,
         Route::Manifest,
         Route::Has,
         Route::Echo,
+        Route::Exchange,
         Route::Mint,
         Route::OpenApi,
         Route::Unknown,
@@ -225,6 +236,7 @@ impl Route {
             Route::Manifest => "/o/{addr}/manifest",
             Route::Has => "/has",
             Route::Echo => "/echo",
+            Route::Exchange => "/cap/exchange",
             Route::Mint => "/cap/mint",
             Route::OpenApi => "/openapi.json",
             Route::Unknown => "unknown",
@@ -244,6 +256,7 @@ impl Route {
             "/put" => Route::Put,
             "/has" => Route::Has,
             "/echo" => Route::Echo,
+            "/cap/exchange" => Route::Exchange,
             "/cap/mint" => Route::Mint,
             "/openapi.json" => Route::OpenApi,
             _ => Route::Unknown,
@@ -266,7 +279,9 @@ impl Route {
     /// The value of `Allow`.
     pub(crate) const fn allow(self) -> &'static str {
         match self {
-            Route::Put | Route::Has | Route::Echo | Route::Mint => "POST, OPTIONS",
+            Route::Put | Route::Has | Route::Echo | Route::Exchange | Route::Mint => {
+                "POST, OPTIONS"
+            }
             Route::Object => "GET, HEAD, PUT, DELETE, OPTIONS",
             Route::Manifest | Route::OpenApi => "GET, HEAD, OPTIONS",
             Route::Unknown => "OPTIONS",

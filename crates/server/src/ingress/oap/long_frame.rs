@@ -8,11 +8,12 @@ use super::question;
 use super::session::Session;
 use crate::authority::Holder;
 use crate::buffer::paid;
-use crate::call::CallError;
+use crate::call::{CallError, Needs};
 use crate::guard::admission;
 use bytes::Bytes;
 use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{BodyPolicy, Permit, Transport};
+use micronode_protocol::ErrorCode;
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
 use micronode_protocol::operation::Operation;
 use std::sync::Arc;
@@ -119,6 +120,10 @@ impl<I: Transport> Session<I> {
             // One that is too long for a capability was not read, and is none.
             let is_read = cap.len() == usize::from(header.cap_len);
             holder = self.authority(operation, is_read.then_some(cap), now)?;
+            if question::needs(operation) == Needs::Grant {
+                let detail = "a grant is far shorter than this";
+                return Err(CallError::new(ErrorCode::BodyTooLarge, detail));
+            }
             let cost = question::cost(operation);
             permit = match admission::admit_at_once(&self.node, cost, holder.as_deref(), now)? {
                 Some(permit) => Some(permit),

@@ -1,7 +1,9 @@
 //! What a request asks: its operation's cost and route, and its payload as a call.
 
 use crate::authority::{Holder, Mint};
-use crate::call::{CallBody, CallError, Command, Cost, Put, bad_media_type, check_media_type};
+use crate::call::{
+    CallBody, CallError, Command, Cost, Needs, Put, bad_media_type, check_media_type,
+};
 use crate::ingress::http::routes::Route;
 use micronode_protocol::capability::caveat::Op;
 use micronode_protocol::limits::DURATION_MAX;
@@ -10,6 +12,7 @@ use micronode_protocol::operation::{FieldsError, GetRequest, Operation, PutReque
 use micronode_protocol::{Address, ErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What an answer must look like.
 pub(super) enum Asked {
@@ -37,20 +40,23 @@ pub(super) const fn cost(operation: Operation) -> Cost {
         Operation::ObjectPut => Cost::Write,
         Operation::Echo | Operation::ObjectHas => Cost::Buffer,
         Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => Cost::Read,
-        Operation::Ping | Operation::Mint | Operation::ObjectDelete => Cost::Free,
+        Operation::Ping | Operation::Exchange | Operation::Mint | Operation::ObjectDelete => {
+            Cost::Free
+        }
     }
 }
 
-/// What a capability must allow; `None` for what any valid one does.
-pub(super) const fn op(operation: Operation) -> Option<Op> {
-    match operation {
+/// What a request must bring: the same as over HTTP.
+pub(super) const fn needs(operation: Operation) -> Needs {
+    Needs::Capability(match operation {
+        Operation::Exchange => return Needs::Grant,
         Operation::Ping | Operation::Echo => None,
         Operation::Mint => Some(Op::Admin),
         Operation::ObjectGet | Operation::ObjectManifest => Some(Op::Get),
         Operation::ObjectHead | Operation::ObjectHas => Some(Op::Head),
         Operation::ObjectPut => Some(Op::Put),
         Operation::ObjectDelete => Some(Op::Delete),
-    }
+    })
 }
 
 /// The route that does the same: what the request is timed as.
@@ -61,6 +67,7 @@ pub(super) const fn route(operation: Operation) -> Route {
         Operation::ObjectHas => Route::Has,
         Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectDelete => Route::Object,
         Operation::ObjectManifest => Route::Manifest,
+        Operation::Exchange => Route::Exchange,
         Operation::Mint => Route::Mint,
         Operation::Ping => Route::Unknown,
     }
@@ -106,6 +113,10 @@ pub(super) fn command(
             })?;
             let addresses = addresses.into_iter().map(Some).collect();
             (Asked::Has, Command::Has { addresses })
+        }
+        Operation::Exchange => {
+            let grant = Zeroizing::new(payload.to_vec());
+            (Asked::Token, Command::Exchange { grant })
         }
         Operation::Mint => {
             let mint = Mint::parse(payload, holder.cloned())?;
@@ -184,9 +195,11 @@ mod tests {
     fn an_operation_costs_and_needs_what_it_does_over_http() {
         for operation in Operation::ALL {
             let method = match operation {
-                Operation::Echo | Operation::ObjectPut | Operation::ObjectHas | Operation::Mint => {
-                    Method::POST
-                }
+                Operation::Echo
+                | Operation::ObjectPut
+                | Operation::ObjectHas
+                | Operation::Exchange
+                | Operation::Mint => Method::POST,
                 Operation::ObjectGet | Operation::ObjectManifest => Method::GET,
                 Operation::ObjectHead => Method::HEAD,
                 Operation::ObjectDelete => Method::DELETE,
@@ -196,7 +209,7 @@ mod tests {
             let same = route(*operation).operation(&method);
             let same = same.expect("the route has the method");
             assert_eq!(cost(*operation), same.cost, "{}", operation.name());
-            assert_eq!(op(*operation), same.op, "{}", operation.name());
+            assert_eq!(needs(*operation), same.needs, "{}", operation.name());
         }
     }
 }

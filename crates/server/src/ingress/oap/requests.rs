@@ -8,7 +8,7 @@ use super::stream::{EchoBody, Stream, StreamState};
 use super::{memory, pace::Moved};
 use crate::authority::{Failed, Holder, Presented};
 use crate::buffer::collect;
-use crate::call::{Call, CallBody, CallError, Reply};
+use crate::call::{Call, CallBody, CallError, Needs, Reply};
 use crate::clock;
 use crate::dispatch::dispatch;
 use crate::guard::admission::{self, InProgress, Permits};
@@ -138,8 +138,11 @@ impl<I: Transport> Session<I> {
         cap: Option<&[u8]>,
         now: Instant,
     ) -> Result<Option<Arc<Holder>>, CallError> {
+        let Needs::Capability(op) = question::needs(operation) else {
+            return Ok(None);
+        };
         let access = Access {
-            op: question::op(operation),
+            op,
             resource: Resource::Each,
             body: 0,
         };
@@ -191,7 +194,12 @@ impl<I: Transport> Session<I> {
             Some((permit, holder)) => (Some(permit), holder),
             None => {
                 let holder = self.authority(operation, Some(cap), now)?;
-                let permit = admission::admit_at_once(&node, cost, holder.as_deref(), now)?;
+                let permit = match question::needs(operation) {
+                    Needs::Capability(_) => {
+                        admission::admit_at_once(&node, cost, holder.as_deref(), now)?
+                    }
+                    Needs::Grant => Some(admission::admit_grant(&node, cost, now)?),
+                };
                 self.check_draining()?;
                 (permit, holder)
             }
