@@ -3,6 +3,7 @@
 mod allocator;
 mod cli;
 mod failure;
+mod operator_token;
 mod output;
 mod part_file;
 mod progress;

@@ -27,10 +27,16 @@ fn refused(flags: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn without_dev_it_does_not_start_and_says_why() {
-    let (code, error) = refused(&["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    assert_eq!(code, Some(2), "{error}");
-    assert!(error.contains("--dev"), "{error}");
+fn tokens_are_not_sent_in_the_clear() {
+    for (bind, admin, key) in [
+        ("0.0.0.0:0", "127.0.0.1:0", "bind"),
+        ("127.0.0.1:0", "[::]:0", "admin"),
+    ] {
+        let (code, error) = refused(&["--bind", bind, "--admin", admin]);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(&format!("{key} = ")), "{error}");
+        assert!(error.contains("in the clear"), "{error}");
+    }
 }
 
 #[test]

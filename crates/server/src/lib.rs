@@ -30,5 +30,5 @@ mod supervisor;
 mod workers;
 
 pub use embed::EmbeddedNode;
-pub use lifecycle::{Bound, RunError, Start, run};
+pub use lifecycle::{Bound, OperatorToken, RunError, Start, run};
 pub use listen::ListenError;

@@ -1,37 +1,47 @@
 //! `micronode run`: the node itself.
 
 use std::io::{self, IsTerminal};
+use std::os::fd::RawFd;
 use std::process;
 
 use clap::Args;
 use micronode_server::{Bound, RunError, Start};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::config::ConfigArgs;
 use crate::failure::{Exit, Failure};
+use crate::operator_token::Destination;
 use crate::{allocator, output};
 
 /// Run a node
 ///
-/// Once it is ready, one line of JSON on stdout says where it listens; on a terminal, a few
+/// Once it is ready, one line of JSON on stdout says where it listens and gives the operator's
+/// token, with which everything may be done as long as the node runs; on a terminal, a few
 /// commands to try. SIGHUP, or a change of the file, reloads the configuration.
 #[derive(Args)]
 #[command(after_help = "Examples:
+  micronode run
   micronode run --dev
-  micronode run --dev --config node.toml --memory 2GiB
+  micronode run --config node.toml --memory 2GiB --token-fd 3 3>token >start.json
   MICRO_LIMITS__RPS=0 micronode run --dev --bind 127.0.0.1:0")]
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Write the operator's token to this open descriptor instead of stdout, and close it
+    #[arg(long, value_name = "N")]
+    token_fd: Option<RawFd>,
 }
 
 impl Run {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        let loaded = self.config.load()?;
+        let destination = Destination::choose(self.token_fd, loaded.config.dev)?;
         let start = Start {
-            loaded: self.config.load()?,
+            loaded,
             file: self.config.file().map(ToOwned::to_owned),
             reload: Box::new(move || self.config.load()),
-            announce: Box::new(announce),
+            announce: Box::new(|bound| announce(bound, destination)),
         };
         allocator::return_memory_when_idle();
         micronode_server::run(start)?;
@@ -40,31 +50,57 @@ impl Run {
 }
 
 /// A node whose stdout is gone goes on: it is ready all the same.
-fn announce(bound: &Bound) {
-    let Bound { http, admin, oap } = bound;
+fn announce(bound: &Bound, destination: Destination) {
+    let told = destination
+        .tell(bound.token.text())
+        .unwrap_or_else(|error| {
+            Failure::local("cannot write the operator's token", &error).report();
+            false
+        });
+    let token = told.then(|| bound.token.text());
     let text = if io::stdout().is_terminal() {
-        let oap = oap.map_or_else(String::new, |oap| format!(" and oap://{oap}"));
-        format!(
-            "micronode is ready: data on http://{http}{oap}, admin on http://{admin}
-
-  echo hello | micronode --url http://{http} put -
-  curl --data-binary @FILE http://{http}/put
-  curl http://{admin}/readyz
-
-Everything is held in memory and forgotten at the end (Ctrl-C).
-"
-        )
+        banner(bound, token)
     } else {
-        let mut line =
-            json!({"http": http.to_string(), "admin": admin.to_string(), "pid": process::id()});
-        if let Some(oap) = oap {
-            line["oap"] = oap.to_string().into();
-        }
-        format!("{line}\n")
+        start_line(bound, token)
     };
     if let Err(failure) = output::write(text.as_bytes()) {
         failure.report();
     }
+}
+
+fn banner(bound: &Bound, token: Option<&str>) -> Zeroizing<String> {
+    let Bound {
+        http, admin, oap, ..
+    } = bound;
+    let oap = oap.map_or_else(String::new, |oap| format!(" and oap://{oap}"));
+    let export = token.map_or_else(String::new, |token| {
+        format!("  export MICRO_TOKEN={token}\n")
+    });
+    Zeroizing::new(format!(
+        "micronode is ready: data on http://{http}{oap}, admin on http://{admin}
+
+{export}  echo hello | micronode --url http://{http} put -
+  curl -H \"Authorization: Bearer $MICRO_TOKEN\" --data-binary @FILE http://{http}/put
+  curl http://{admin}/readyz
+
+Everything is held in memory and forgotten at the end (Ctrl-C).
+"
+    ))
+}
+
+fn start_line(bound: &Bound, token: Option<&str>) -> Zeroizing<String> {
+    let Bound {
+        http, admin, oap, ..
+    } = bound;
+    let mut line =
+        json!({"http": http.to_string(), "admin": admin.to_string(), "pid": process::id()});
+    if let Some(oap) = oap {
+        line["oap"] = oap.to_string().into();
+    }
+    if let Some(token) = token {
+        line["token"] = token.into();
+    }
+    Zeroizing::new(format!("{line}\n"))
 }
 
 impl From<RunError> for Failure {
