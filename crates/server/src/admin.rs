@@ -2,8 +2,12 @@
 //!
 //! It runs on the control thread, not on the workers, so that a node under attack still answers.
 
+use crate::authority::Failed;
 use crate::call::CallError;
+use crate::clock;
 use crate::config::KEYS;
+use crate::guard::admission;
+use crate::ingress::http::presented::in_field;
 use crate::ingress::http::problem::{self, Failure};
 use crate::ingress::http::{correlation, origin};
 use crate::metrics::exposition;
@@ -15,11 +19,14 @@ use http_body_util::Full;
 use micronode_hardening::layers::{HeadLayer, InFlightLayer, RespondLayer};
 use micronode_hardening::{HeldBody, InFlight, Permit, Refusal};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::ADMIN_IN_FLIGHT;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
@@ -28,9 +35,15 @@ use tower_service::Service;
 /// Seconds after which a client that was told "not ready" may ask again.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// The plane as a service: bounds, then answers.
+/// Who speaks to the plane; put into its requests by whoever accepted the connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// The plane as a service: bounds, then answers. One that is `exposed` beyond this machine wants a
+/// capability from everybody.
 pub(crate) fn stack<B>(
     node: &Arc<Node>,
+    exposed: bool,
 ) -> impl Service<
     Request<B>,
     Response = Response<HeldBody<Full<Bytes>, Permit>>,
@@ -42,7 +55,7 @@ pub(crate) fn stack<B>(
 where
     B: Send + 'static,
 {
-    let admin = AdminService(Arc::new(Admin::new(Arc::clone(node))));
+    let admin = AdminService(Arc::new(Admin::new(Arc::clone(node), exposed)));
     let in_flight = InFlight::new(ADMIN_IN_FLIGHT);
     let stack = InFlightLayer::new(in_flight).layer(admin);
     let stack = HeadLayer::new(node.limits.head).layer(stack);
@@ -82,20 +95,40 @@ impl<B> Service<Request<B>> for AdminService {
 struct Admin {
     node: Arc<Node>,
     registry: Registry,
+    exposed: bool,
 }
 
 impl Admin {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<Node>, exposed: bool) -> Self {
         Self {
             registry: exposition::registry(Arc::clone(&node)),
             node,
+            exposed,
         }
+    }
+
+    /// Where no token is needed, only a local program may ask; elsewhere, who may do everything
+    /// that an operator does.
+    fn authority<B>(&self, request: &Request<B>) -> Result<(), CallError> {
+        if !self.exposed {
+            return origin::check(request.uri(), request.headers());
+        }
+        let Some(Peer(peer)) = request.extensions().get().copied() else {
+            return Err(Failed::Missing.error());
+        };
+        let access = Access {
+            op: Some(Op::Admin),
+            resource: Resource::None,
+            body: 0,
+        };
+        let presented = in_field(request.headers());
+        let now = clock::instant();
+        admission::authority(&self.node, &presented, &access, peer, now).map(drop)
     }
 
     /// Answers one request; its body, if any, is not read.
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let answer =
-            origin::check(request.uri(), request.headers()).and_then(|()| self.route(request));
+        let answer = self.authority(request).and_then(|()| self.route(request));
         let corr_id = correlation::of(request.headers());
         let mut response = answer.unwrap_or_else(|error| {
             problem::response(error.into(), corr_id.to_str().unwrap_or_default())

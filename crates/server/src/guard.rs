@@ -122,8 +122,7 @@ async fn stages(
     let holder = match operation.needs {
         Needs::Capability(op) => {
             let access = access(operation.route, op, &head.headers, address.as_ref());
-            let holder = admission::authority(node, &presented, &access, peer, started);
-            holder.map_err(unauthenticated)?
+            admission::authority(node, &presented, &access, peer, started)?
         }
         Needs::Grant => None,
     };
@@ -167,12 +166,7 @@ async fn stages(
         }
         Ok(response)
     };
-    let answer = Deadline::new(work, node.limits.request_deadline, watch).await?;
-    // A grant or a capability may also be found wanting when it has been read.
-    answer.map_err(|failure: Failure| match failure.field {
-        None => unauthenticated(failure.error),
-        Some(_) => failure,
-    })
+    Deadline::new(work, node.limits.request_deadline, watch).await?
 }
 
 /// 404, 405, or what OPTIONS asks for.
@@ -218,13 +212,6 @@ fn access<'a>(
         resource,
         body: declared.unwrap_or(0),
     }
-}
-
-/// A 401 says what is wanted instead.
-fn unauthenticated(error: CallError) -> Failure {
-    let bearer = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    let field = (error.code == ErrorCode::Unauthenticated).then_some(bearer);
-    Failure { error, field }
 }
 
 /// Puts the body under its cap, its pace, and the decompression guard.

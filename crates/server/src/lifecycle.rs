@@ -14,6 +14,8 @@ use crate::reload::{Reloader, WatchedFile, watch_configuration};
 use crate::workers::Workers;
 use crate::{clock, guard};
 use bytes::Bytes;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use micronode_hardening::{ConnectionSlots, Counters, Drain, Reason, Refusal, Slot, accept, serve};
 use micronode_protocol::capability::caveat;
@@ -177,7 +179,8 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     if let Some(oap) = &listeners.oap {
         data.push(accept_data(&node, Ingress::Oap, oap, &workers)?);
     }
-    let admin = accept_admin(&node, &listeners.admin)?;
+    let exposed = !bound.admin.ip().is_loopback();
+    let admin = accept_admin(&node, &listeners.admin, exposed)?;
     drop(listeners);
     let ticker = tick(&node, &workers);
     let reloads = watch_configuration(Reloader {
@@ -350,11 +353,15 @@ fn accept_data(
     )
 }
 
-fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Result<AbortHandle> {
+fn accept_admin(
+    node: &Arc<Node>,
+    listener: &TcpListener,
+    exposed: bool,
+) -> io::Result<AbortHandle> {
     let context = &node.admin_plane;
     // The admin plane is not drained: it answers until the process ends.
     let never = Drain::new().signal();
-    let stack = admin::stack(node);
+    let stack = admin::stack(node, exposed);
     let plane = Arc::clone(context);
     accept_loop(
         node,
@@ -362,11 +369,14 @@ fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Result<AbortHan
         listener,
         (&context.counters, context.render),
         &node.admin_slots,
-        move |stream, _peer, slot| {
+        move |stream, peer, slot| {
             let context = Arc::clone(&plane);
             let stack = stack.clone();
-            // All of its layers are always ready.
-            let service = service_fn(move |request| stack.clone().call(request));
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(admin::Peer(peer));
+                // All of its layers are always ready.
+                stack.clone().call(request)
+            });
             tokio::spawn(serve(stream, slot, context, service, never.clone()));
         },
     )

@@ -3,30 +3,35 @@
 use super::routes::{Operation, Route};
 use crate::authority::Presented;
 use http::request::Parts;
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 
 const SCHEME: &[u8] = b"Bearer ";
 
 /// What the head of a request for `operation` brings as its authority. A capability in a place
 /// where none is looked for is a mistake that had better be seen.
 pub(crate) fn presented<'a>(operation: &Operation, head: &'a Parts) -> Presented<'a> {
-    let mut fields = head.headers.get_all(header::AUTHORIZATION).iter();
     let mut links = link(head.uri.query().unwrap_or_default());
-    match (fields.next(), links.next()) {
-        (None, None) => Presented::Nothing,
-        (Some(field), None) if fields.next().is_none() => match field
-            .as_bytes()
-            .split_at_checked(SCHEME.len())
-        {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) => Presented::Text(token),
-            _ => Presented::Malformed,
-        },
-        (None, Some(token)) if links.next().is_none() => {
-            if operation.route == Route::Object && operation.method == Method::GET {
-                Presented::Link(token.as_bytes())
-            } else {
-                Presented::Malformed
-            }
+    let Some(token) = links.next() else {
+        return in_field(&head.headers);
+    };
+    let is_only = links.next().is_none() && !head.headers.contains_key(header::AUTHORIZATION);
+    let is_readable = operation.route == Route::Object && operation.method == Method::GET;
+    if is_only && is_readable {
+        Presented::Link(token.as_bytes())
+    } else {
+        Presented::Malformed
+    }
+}
+
+/// What `Authorization` brings.
+pub(crate) fn in_field(headers: &HeaderMap) -> Presented<'_> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(field) = fields.next() else {
+        return Presented::Nothing;
+    };
+    match field.as_bytes().split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && fields.next().is_none() => {
+            Presented::Text(token)
         }
         _ => Presented::Malformed,
     }

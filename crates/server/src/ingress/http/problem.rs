@@ -5,6 +5,7 @@ use crate::ingress::http::correlation;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use micronode_hardening::{Refusal, whole_seconds};
+use micronode_protocol::ErrorCode;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ pub(crate) struct Failure {
 
 impl<E: Into<CallError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            field: None,
-        }
+        let error = error.into();
+        let bearer = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let field = (error.code == ErrorCode::Unauthenticated).then_some(bearer);
+        Self { error, field }
     }
 }
 
