@@ -169,7 +169,11 @@ fn check_bounds(config: &Config) {
     assert!((1..=limits::EXCHANGES_PER_SECOND_MAX).contains(&auth.exchange_rps));
     assert!(auth.issuers.len() <= limits::ISSUERS);
     for issuer in &auth.issuers {
-        assert_eq!(auth.issuer(issuer.key.id()), Some(issuer), "no two are the same");
+        assert_eq!(
+            auth.issuer(issuer.key.id()),
+            Some(issuer),
+            "no two are the same"
+        );
     }
 }
 
