@@ -20,6 +20,7 @@ mod problem;
 pub mod size;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use micronode_protocol::limits;
@@ -48,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// The memory budget.
     pub memory: Memory,
+    /// Transport security.
+    pub tls: Tls,
     /// The log.
     pub log: Log,
 }
@@ -140,6 +143,31 @@ pub enum OapListener {
     At(SocketAddr),
 }
 
+/// The `[tls]` section. What the values mean together, and what the files hold, is checked when a
+/// node is about to use them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM.
+    pub key: Option<PathBuf>,
+    /// Who signs the certificates that clients have to present, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Make a certificate at start, in memory.
+    pub self_signed: bool,
+    /// Key exchange that a quantum computer does not break.
+    pub pq: Pq,
+    /// How often the key of session tickets is replaced; it is accepted for as long again.
+    pub ticket_ttl: Duration,
+}
+
+impl Tls {
+    /// Whether anything is said over TLS.
+    pub fn is_on(&self) -> bool {
+        self.cert.is_some() || self.self_signed
+    }
+}
+
 /// The `[log]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -172,6 +200,25 @@ words! {
         Refuse = "refuse",
         /// The least recently used unpinned objects make room.
         Lru = "lru",
+    }
+}
+
+words! {
+    /// `tls.pq`.
+    Pq {
+        /// Hybrid where the peer can, classical otherwise.
+        Prefer = "prefer",
+        /// Hybrid or nothing.
+        Require = "require",
+        /// Classical only.
+        Off = "off",
+    }
+}
+
+impl Pq {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
     }
 }
 
@@ -239,6 +286,14 @@ impl Default for Config {
             memory: Memory {
                 budget: Budget::Auto,
                 eviction: Eviction::Refuse,
+            },
+            tls: Tls {
+                cert: None,
+                key: None,
+                client_ca: None,
+                self_signed: false,
+                pq: Pq::Prefer,
+                ticket_ttl: limits::TICKET_TTL,
             },
             log: Log {
                 level: LogLevel::Warn,

@@ -66,11 +66,14 @@ fn every_key_is_documented() {
                 Rule::OnlyHigher => "only higher",
             };
             let live = if key.live { "yes" } else { "no" };
+            let default = match key.text(&defaults) {
+                none if none.is_empty() => none,
+                text => format!("`{text}`"),
+            };
             format!(
-                "| `{}` | {flag} | `{}` | `{}` | {rule} | {live} | {} |",
+                "| `{}` | {flag} | `{}` | {default} | {rule} | {live} | {} |",
                 key.path,
                 key.env(),
-                key.text(&defaults),
                 key.doc
             )
         })
@@ -203,6 +206,11 @@ fn fixed_caps_are_the_ones_in_force() {
                 limits::OAP_IDLE_FRAMES_PER_SECOND
             ),
         ),
+        ("TLS: handshake", Time(limits::TLS_HANDSHAKE).to_string()),
+        (
+            "TLS: file of certificates or of a key",
+            Size(limits::TLS_FILE_BYTES).to_string(),
+        ),
         (
             "Admin plane: connections",
             limits::ADMIN_CONNECTIONS.to_string(),
@@ -210,6 +218,10 @@ fn fixed_caps_are_the_ones_in_force() {
         (
             "Admin plane: in flight",
             limits::ADMIN_IN_FLIGHT.to_string(),
+        ),
+        (
+            "Admin plane: TLS handshakes",
+            format!("{}/s", limits::ADMIN_HANDSHAKES_PER_SECOND),
         ),
         ("Worker threads", limits::WORKERS.to_string()),
     ];

@@ -19,6 +19,7 @@ use crate::{allocator, output};
 #[command(after_help = "Examples:
   micronode run --dev
   micronode run --dev --config node.toml --memory 2GiB
+  micronode run --dev --tls-cert node.pem --tls-key node.key --pq require
   MICRO_LIMITS__RPS=0 micronode run --dev --bind 127.0.0.1:0")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -41,14 +42,25 @@ impl Run {
 
 /// A node whose stdout is gone goes on: it is ready all the same.
 fn announce(bound: &Bound) {
-    let Bound { http, admin, oap } = bound;
+    let Bound {
+        http,
+        admin,
+        oap,
+        tls,
+        pin,
+    } = bound;
     let text = if io::stdout().is_terminal() {
-        let oap = oap.map_or_else(String::new, |oap| format!(" and oap://{oap}"));
+        let s = if *tls { "s" } else { "" };
+        let oap = oap.map_or_else(String::new, |oap| format!(" and oap{s}://{oap}"));
+        let (pinned, trusted) = match pin {
+            Some(pin) => (format!(" --pin {pin}"), format!(" -k --pinnedpubkey {pin}")),
+            None => Default::default(),
+        };
         format!(
-            "micronode is ready: data on http://{http}{oap}, admin on http://{admin}
+            "micronode is ready: data on http{s}://{http}{oap}, admin on http://{admin}
 
-  echo hello | micronode --url http://{http} put -
-  curl --data-binary @FILE http://{http}/put
+  echo hello | micronode --url http{s}://{http}{pinned} put -
+  curl{trusted} --data-binary @FILE http{s}://{http}/put
   curl http://{admin}/readyz
 
 Everything is held in memory and forgotten at the end (Ctrl-C).
@@ -60,6 +72,9 @@ Everything is held in memory and forgotten at the end (Ctrl-C).
         if let Some(oap) = oap {
             line["oap"] = oap.to_string().into();
         }
+        if let Some(pin) = pin {
+            line["pin"] = pin.as_str().into();
+        }
         format!("{line}\n")
     };
     if let Err(failure) = output::write(text.as_bytes()) {
@@ -70,7 +85,7 @@ Everything is held in memory and forgotten at the end (Ctrl-C).
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match error {
-            RunError::Unsafe(_) => Exit::Usage,
+            RunError::Unsafe(_) | RunError::Tls(_) => Exit::Usage,
             RunError::Listen(_) | RunError::System(_) => Exit::Failed,
         };
         Failure::new(exit, error.to_string())

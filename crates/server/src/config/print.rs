@@ -19,13 +19,14 @@ impl Loaded {
                 push(&mut out, format_args!("\n[{section}]\n"));
             }
             let text = key.text(&self.config);
-            // Texts of values hold nothing that TOML would escape.
-            let quote = if key.is_bare() { "" } else { "\"" };
+            // A path may hold anything.
+            let text = if key.is_bare() {
+                text
+            } else {
+                toml::Value::String(text).to_string()
+            };
             push(&mut out, format_args!("# {}\n", key.doc));
-            push(
-                &mut out,
-                format_args!("{name} = {quote}{text}{quote} # {origin}"),
-            );
+            push(&mut out, format_args!("{name} = {text} # {origin}"));
             if key.path == "memory.budget" && self.config.memory.budget == Budget::Auto {
                 push(
                     &mut out,

@@ -84,16 +84,39 @@ fn toml_value(key: &Key, text: &str) -> String {
     if key.is_bare() {
         text.to_owned()
     } else {
-        format!("{text:?}")
+        toml::Value::from(text).to_string()
     }
 }
 
 /// At least two texts that the key accepts, each for another value, the default's among them.
 fn accepted(key: &Key) -> Vec<String> {
-    const CANDIDATES: [&str; 23] = [
-        "true", "false", "1", "2", "7", "60", "1ms", "700ms", "2s", "1KiB", "5000B", "8KiB",
-        "16MiB", "256KiB", "1GiB", "auto", "refuse", "lru", "warn", "trace", "text", "json",
+    const CANDIDATES: [&str; 26] = [
+        "true",
+        "false",
+        "1",
+        "2",
+        "7",
+        "60",
+        "1ms",
+        "700ms",
+        "2s",
+        "1KiB",
+        "5000B",
+        "8KiB",
+        "16MiB",
+        "256KiB",
+        "1GiB",
+        "auto",
+        "refuse",
+        "lru",
+        "warn",
+        "trace",
+        "text",
+        "json",
         "[::1]:0",
+        "require",
+        "off",
+        "/a \"b\" \\ c.pem",
     ];
     let mut texts = vec![key.text(&Config::default())];
     for text in CANDIDATES {
@@ -138,6 +161,12 @@ fn the_defaults_are_the_documented_ones() {
         ("limits.facets.storage_write", "512"),
         ("memory.budget", "auto"),
         ("memory.eviction", "refuse"),
+        ("tls.cert", ""),
+        ("tls.key", ""),
+        ("tls.client_ca", ""),
+        ("tls.self_signed", "false"),
+        ("tls.pq", "prefer"),
+        ("tls.ticket_ttl", "1h"),
         ("log.level", "warn"),
         ("log.format", "text"),
     ] {

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn a_reload_is_all_or_nothing() {
-    const LIVE: [&str; 8] = [
+    const LIVE: [&str; 11] = [
         "limits.rps",
         "limits.in_flight",
         "limits.connections",
@@ -14,6 +14,9 @@ fn a_reload_is_all_or_nothing() {
         "limits.drain_grace",
         "limits.facets.storage_read",
         "limits.facets.storage_write",
+        "tls.cert",
+        "tls.key",
+        "tls.client_ca",
         "log.level",
     ];
     let old = Config::default();
