@@ -10,6 +10,7 @@ use micronode_protocol::limits::{LINGER_BYTES, TLS_HANDSHAKE};
 use rustls::{Error, HandshakeKind, InvalidMessage, NamedGroup, PeerIncompatible};
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
@@ -28,35 +29,43 @@ pub(crate) async fn handshake(
     let deadline = clock::instant() + TLS_HANDSHAKE;
     let acceptor = TlsAcceptor::from(tls.config(listener));
     let accept = acceptor.accept(Counted::new(tcp)).into_fallible();
-    let handshake = async {
-        match timeout_at(deadline, accept).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err((error, io))) => {
-                let failure = failure(&error, tls.pq());
-                // A reset would overtake the alert.
-                if error.get_ref().is_some() {
-                    let _ = timeout_at(deadline, part(io.tcp)).await;
-                }
-                Err(failure)
-            }
-            Err(_) => Err(Failure::Timeout),
-        }
-    };
-    let ended = tokio::select! {
+    let mut gives_way = pin!(gives_way(slot, drain));
+    let accepted = tokio::select! {
         biased;
-        ended = handshake => ended,
-        () = poll_fn(|cx| slot.poll_evicted(cx)) => Err(Failure::Closed),
-        () = drain.started() => Err(Failure::Closed),
+        accepted = timeout_at(deadline, accept) => accepted,
+        () = &mut gives_way => {
+            metrics.failed(Failure::Closed);
+            return None;
+        }
     };
-    match ended {
-        Ok(stream) => {
+    match accepted {
+        Ok(Ok(stream)) => {
             count(metrics, &stream);
-            Some(TlsStream::new(stream))
+            return Some(TlsStream::new(stream));
         }
-        Err(failure) => {
-            metrics.failed(failure);
-            None
+        Ok(Err((error, io))) => {
+            let alert = error
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<Error>());
+            metrics.failed(alert.map_or(Failure::Closed, |error| failure(error, tls.pq())));
+            if alert.is_some() {
+                // A reset would overtake the alert.
+                tokio::select! {
+                    _ = timeout_at(deadline, part(io.tcp)) => {}
+                    () = gives_way => {}
+                }
+            }
         }
+        Err(_) => metrics.failed(Failure::Timeout),
+    }
+    None
+}
+
+/// Returns when the place is needed for another, or the node shuts down.
+async fn gives_way(slot: &Slot, drain: &DrainSignal) {
+    tokio::select! {
+        () = poll_fn(|cx| slot.poll_evicted(cx)) => {}
+        () = drain.started() => {}
     }
 }
 
@@ -88,29 +97,21 @@ fn count(metrics: &TlsMetrics, stream: &server::TlsStream<Counted>) {
 }
 
 /// The reason, as the metric knows it.
-fn failure(error: &io::Error, pq: Pq) -> Failure {
-    let tls = error
-        .get_ref()
-        .and_then(|error| error.downcast_ref::<Error>());
-    match tls {
-        None => Failure::Closed,
-        Some(Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon))
-            if pq == Pq::Require =>
-        {
+fn failure(error: &Error, pq: Pq) -> Failure {
+    match error {
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon) if pq == Pq::Require => {
             Failure::PqRequired
         }
-        Some(Error::NoApplicationProtocol) => Failure::NoApplicationProtocol,
-        Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => {
-            Failure::ClientCertificate
-        }
-        Some(Error::PeerIncompatible(
+        Error::PeerIncompatible(
             PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled,
-        )) => Failure::ProtocolVersion,
-        Some(Error::InvalidMessage(
+        ) => Failure::ProtocolVersion,
+        Error::NoApplicationProtocol => Failure::NoApplicationProtocol,
+        Error::NoCertificatesPresented | Error::InvalidCertificate(_) => Failure::ClientCertificate,
+        Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-        )) => Failure::NotTls,
-        Some(_) => Failure::Other,
+        ) => Failure::NotTls,
+        _ => Failure::Other,
     }
 }
