@@ -217,6 +217,11 @@ fn fixed_caps_are_the_ones_in_force() {
                 bytes(limits::GRANT_CAVEATS_BYTES)
             ),
         ),
+        ("TLS: handshake", Time(limits::TLS_HANDSHAKE).to_string()),
+        (
+            "TLS: file of certificates or of a key",
+            Size(limits::TLS_FILE_BYTES).to_string(),
+        ),
         (
             "Admin plane: connections",
             limits::ADMIN_CONNECTIONS.to_string(),
@@ -224,6 +229,10 @@ fn fixed_caps_are_the_ones_in_force() {
         (
             "Admin plane: in flight",
             limits::ADMIN_IN_FLIGHT.to_string(),
+        ),
+        (
+            "Admin plane: TLS handshakes",
+            format!("{}/s", limits::ADMIN_HANDSHAKES_PER_SECOND),
         ),
         ("Worker threads", limits::WORKERS.to_string()),
     ];
