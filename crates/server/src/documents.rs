@@ -15,6 +15,7 @@ use std::sync::Arc;
 const README: &str = include_str!("../../../README.md");
 const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
 const HTTP: &str = include_str!("../../../docs/http.md");
+const SECURITY: &str = include_str!("../../../SECURITY.md");
 
 /// The rows of the first table under `heading`.
 fn rows<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
@@ -354,6 +355,27 @@ fn every_metric_is_documented() {
         .collect();
     assert!(expected.len() > 20, "{text}");
     assert_rows(HTTP, "### Metrics", &expected);
+}
+
+/// A test that is named where a threat is answered has to be there.
+#[test]
+fn every_test_that_security_names_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (mut file, mut named) = (String::new(), 0);
+    for row in SECURITY.lines().filter(|line| line.starts_with("| ")) {
+        // In the last cell, a path and the functions in it, each in backquotes.
+        let tests = row.rsplit(" | ").next().unwrap();
+        for word in tests.split('`').skip(1).step_by(2) {
+            if word.contains('/') {
+                let text = std::fs::read_to_string(root.join(word));
+                file = text.unwrap_or_else(|error| panic!("{word}: {error}"));
+            } else {
+                assert!(file.contains(&format!("fn {word}(")), "{word}: {row}");
+            }
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
 }
 
 #[test]
