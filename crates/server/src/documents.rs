@@ -207,6 +207,24 @@ fn fixed_caps_are_the_ones_in_force() {
                 limits::OAP_IDLE_FRAMES_PER_SECOND
             ),
         ),
+        ("Capability", bytes(limits::CAPABILITY_BYTES)),
+        (
+            "Capability: caveats",
+            limits::CAPABILITY_CAVEATS.to_string(),
+        ),
+        (
+            "Rates of capabilities that are counted at once",
+            limits::TOKEN_RATES.to_string(),
+        ),
+        (
+            "Requests without authority, of the request rate",
+            format!("{} %", limits::UNAUTHENTICATED_RATE_PERCENT),
+        ),
+        (
+            "Burst of requests without authority",
+            format!("{}' worth", Time(limits::UNAUTHENTICATED_BURST)),
+        ),
+        ("Grants being exchanged", limits::EXCHANGES.to_string()),
         ("Grant", bytes(limits::GRANT_BYTES)),
         ("Grant: audience, subject", bytes(limits::GRANT_NAME_BYTES)),
         (
