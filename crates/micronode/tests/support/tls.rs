@@ -1,5 +1,6 @@
 //! Certificates made for a test, and a TLS client that shows what was agreed on.
 
+use super::connection::narrow;
 use super::{Node, PATIENCE, Response};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData};
@@ -151,6 +152,11 @@ impl Client {
     pub fn connect(&self, address: SocketAddr) -> io::Result<Secured> {
         connect(&self.config(), address)
     }
+
+    /// The same over a socket that can hold a few KiB of what it is sent.
+    pub fn connect_narrowly(&self, address: SocketAddr) -> io::Result<Secured> {
+        secure(&self.config(), narrow(address), address)
+    }
 }
 
 /// A clock that stands still, so that a client thinks every ticket fresh.
@@ -174,7 +180,10 @@ pub struct Secured {
 
 /// Connects and holds the handshake.
 pub fn connect(config: &Arc<ClientConfig>, address: SocketAddr) -> io::Result<Secured> {
-    let tcp = TcpStream::connect(address)?;
+    secure(config, TcpStream::connect(address)?, address)
+}
+
+fn secure(config: &Arc<ClientConfig>, tcp: TcpStream, address: SocketAddr) -> io::Result<Secured> {
     tcp.set_read_timeout(Some(PATIENCE))?;
     tcp.set_nodelay(true)?;
     let name = ServerName::from(address.ip());
