@@ -23,7 +23,8 @@
 //!   at the first group not yet verified, uploads go to the address of their content and so can
 //!   be repeated, and a node that says when to come back is believed.
 //!
-//! A node is spoken to over HTTP/1.1 or OAP/1, as the URL says. Operations do the same over both,
+//! A node is spoken to over HTTP/1.1 or OAP/1, with TLS or without (`https`, `oaps`), as the URL
+//! says. Operations do the same over both,
 //! and fail with the same errors. Over HTTP, requests at once need as many connections; over OAP
 //! they share one, and those beyond what the node takes at once wait for their turn here.
 //!
@@ -46,6 +47,7 @@ mod range;
 mod retry;
 mod source;
 mod span;
+mod tls;
 mod transport;
 
 pub use client::Client;
@@ -58,3 +60,4 @@ pub use put::{OnSent, PutOptions, Stored};
 pub use range::{ByteRange, InvalidRange};
 pub use retry::RetryPolicy;
 pub use span::SPAN_BYTES;
+pub use tls::{Authorities, Identity, InvalidTls, Pin, TlsOptions};

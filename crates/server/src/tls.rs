@@ -169,7 +169,8 @@ impl Tls {
         self.self_signed.as_ref().map(SelfSigned::pin)
     }
 
-    fn config(&self, listener: Listener) -> Arc<ServerConfig> {
+    /// What handshakes are held with from now on.
+    pub(crate) fn config(&self, listener: Listener) -> Arc<ServerConfig> {
         Arc::clone(&self.in_force.load().configs[listener as usize])
     }
 }

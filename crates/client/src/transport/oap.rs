@@ -31,6 +31,7 @@ use micronode_protocol::operation::{HeadReply, Operation, decode_presence};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::origin::Origin;
 use crate::{ClientOptions, Error, ObjectInfo, TransportError, clock};
 use call::{Call, Failed};
 use link::Link;
@@ -44,8 +45,7 @@ const HEAD_BYTES: usize = 8 + 8 + 2 + MEDIA_TYPE_BYTES;
 pub(super) struct Oap(Arc<Shared>);
 
 struct Shared {
-    /// `HOST:PORT`.
-    authority: String,
+    node: connect::Way,
     /// The first frame of every connection; the token is in it.
     hello: Bytes,
     options: Arc<ClientOptions>,
@@ -55,7 +55,7 @@ struct Shared {
 
 impl fmt::Debug for Oap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Oap").field(&self.0.authority).finish()
+        f.debug_tuple("Oap").field(&self.0.node).finish()
     }
 }
 
@@ -69,7 +69,7 @@ enum Until {
 }
 
 impl Oap {
-    pub(super) fn new(authority: String, options: Arc<ClientOptions>) -> Result<Self, Error> {
+    pub(super) fn new(origin: Origin, options: Arc<ClientOptions>) -> Result<Self, Error> {
         let cap = match &options.token {
             Some(token) => {
                 base64url::decode(token.text(), CAPABILITY_BYTES).ok_or(Error::TokenNotBase64)?
@@ -77,7 +77,7 @@ impl Oap {
             None => Vec::new(),
         };
         Ok(Oap(Arc::new(Shared {
-            authority,
+            node: connect::Way::new(origin, &options)?,
             hello: connect::hello(&cap),
             options,
             link: Mutex::new(None),
@@ -216,7 +216,7 @@ impl Oap {
                 Some(link) if link.is_open() => Ok((Arc::clone(link), true)),
                 _ => {
                     *link = None;
-                    let opened = connect::connect(&self.0.authority, &self.0.hello).await?;
+                    let opened = connect::connect(&self.0.node, &self.0.hello).await?;
                     Ok((Arc::clone(link.insert(Link::start(opened))), false))
                 }
             }

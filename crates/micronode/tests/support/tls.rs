@@ -1,16 +1,19 @@
 //! Certificates made for a test, and a TLS client that shows what was agreed on.
 
+use super::connection::narrow;
 use super::{Node, PATIENCE, Response};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData};
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -149,6 +152,11 @@ impl Client {
     pub fn connect(&self, address: SocketAddr) -> io::Result<Secured> {
         connect(&self.config(), address)
     }
+
+    /// The same over a socket that can hold a few KiB of what it is sent.
+    pub fn connect_narrowly(&self, address: SocketAddr) -> io::Result<Secured> {
+        secure(&self.config(), narrow(address), address)
+    }
 }
 
 /// A clock that stands still, so that a client thinks every ticket fresh.
@@ -172,7 +180,10 @@ pub struct Secured {
 
 /// Connects and holds the handshake.
 pub fn connect(config: &Arc<ClientConfig>, address: SocketAddr) -> io::Result<Secured> {
-    let tcp = TcpStream::connect(address)?;
+    secure(config, TcpStream::connect(address)?, address)
+}
+
+fn secure(config: &Arc<ClientConfig>, tcp: TcpStream, address: SocketAddr) -> io::Result<Secured> {
     tcp.set_read_timeout(Some(PATIENCE))?;
     tcp.set_nodelay(true)?;
     let name = ServerName::from(address.ip());
@@ -232,6 +243,17 @@ impl Secured {
         self.stream.read_exact(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// The pin of the public key of the private one in `file`.
+pub fn pin(file: &Path) -> String {
+    let key = KeyPair::from_pem(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let hash = default_provider().cipher_suites.iter().find_map(|suite| {
+        let hash = suite.tls13()?.common.hash_provider;
+        (hash.algorithm() == HashAlgorithm::SHA256).then_some(hash)
+    });
+    let hash = hash.unwrap().hash(&key.subject_public_key_info());
+    format!("sha256//{}", BASE64_STANDARD.encode(hash))
 }
 
 /// How many handshakes the node has counted with `group`.

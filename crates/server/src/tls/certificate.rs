@@ -139,3 +139,35 @@ fn pin(public_key: &[u8]) -> String {
     let hash = digest(&SHA256, public_key);
     format!("sha256//{}", BASE64_STANDARD.encode(hash))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use rustls::client::verify_server_name;
+    use rustls::pki_types::ServerName;
+    use rustls::server::ParsedCertificate;
+
+    #[test]
+    fn a_certificate_made_here_is_for_loopback_and_the_listeners() {
+        let own = SelfSigned::new(&["192.0.2.7".parse().unwrap()]).unwrap();
+        let certificate = ParsedCertificate::try_from(&own.identity.cert[0]).unwrap();
+        let is_for = |name: &'static str| {
+            verify_server_name(&certificate, &ServerName::try_from(name).unwrap()).is_ok()
+        };
+        for name in ["localhost", "127.0.0.1", "::1", "192.0.2.7"] {
+            assert!(is_for(name), "{name}");
+        }
+        for name in ["example.org", "192.0.2.8"] {
+            assert!(!is_for(name), "{name}");
+        }
+        assert_eq!(own.pin, pin(&certificate.subject_public_key_info()));
+    }
+
+    #[test]
+    fn a_pin_is_the_hash_in_base64() {
+        let empty = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        assert_eq!(pin(b""), empty);
+    }
+}

@@ -1,6 +1,5 @@
 //! One handshake: bounded in time, giving way like any connection that asks for nothing.
 
-use super::stream::Counted;
 use super::{Listener, Tls, TlsStream};
 use crate::clock;
 use crate::config::Pq;
@@ -28,7 +27,7 @@ pub(crate) async fn handshake(
 ) -> Option<TlsStream> {
     let deadline = clock::instant() + TLS_HANDSHAKE;
     let acceptor = TlsAcceptor::from(tls.config(listener));
-    let accept = acceptor.accept(Counted::new(tcp)).into_fallible();
+    let accept = acceptor.accept(tcp).into_fallible();
     let mut gives_way = pin!(gives_way(slot, drain));
     let accepted = tokio::select! {
         biased;
@@ -41,7 +40,7 @@ pub(crate) async fn handshake(
     match accepted {
         Ok(Ok(stream)) => {
             count(metrics, &stream);
-            return Some(TlsStream::new(stream));
+            return Some(TlsStream { tls: stream });
         }
         Ok(Err((error, io))) => {
             let alert = error
@@ -51,7 +50,7 @@ pub(crate) async fn handshake(
             if alert.is_some() {
                 // A reset would overtake the alert.
                 tokio::select! {
-                    _ = timeout_at(deadline, part(io.tcp)) => {}
+                    _ = timeout_at(deadline, part(io)) => {}
                     () = gives_way => {}
                 }
             }
@@ -83,7 +82,7 @@ async fn part(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn count(metrics: &TlsMetrics, stream: &server::TlsStream<Counted>) {
+fn count(metrics: &TlsMetrics, stream: &server::TlsStream<TcpStream>) {
     let session = stream.get_ref().1;
     let group = session.negotiated_key_exchange_group();
     let group = match group.map(|group| group.name()) {
