@@ -107,6 +107,10 @@ impl Activity {
         self.calls.fetch_add(1, Relaxed);
         self.has_body.store(has_body, Relaxed);
         self.answered.store(false, Relaxed);
+        // That of the response before this one is no business of it.
+        if self.leased.swap(false, Relaxed) {
+            *self.lease.lock() = None;
+        }
         self.head_open.store(false, Relaxed);
         InProgress {
             activity: Arc::clone(self),
@@ -209,9 +213,9 @@ impl InProgress {
 
     /// HTTP/1: the response may be taken back, or may not.
     pub(crate) fn lend(&self, lease: Option<Lease>) {
-        let leases = lease.is_some();
-        if self.activity.leased.swap(leases, Relaxed) || leases {
+        if lease.is_some() {
             *self.activity.lease.lock() = lease;
+            self.activity.leased.store(true, Relaxed);
         }
     }
 }

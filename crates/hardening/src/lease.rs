@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Whether a response may go on. A service that puts one into the extensions of its response has
-/// it asked about four times a second until the last byte is written; once the answer is no, what
+/// it asked about twice a second until the last byte is written; once the answer is no, what
 /// is left of the response is thrown away: an HTTP/1 connection is closed, an HTTP/2 stream reset.
 #[derive(Clone)]
 pub struct Lease(Arc<dyn Fn() -> bool + Send + Sync>);

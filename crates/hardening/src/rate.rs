@@ -57,19 +57,36 @@ impl RateLimiter {
             return Ok(());
         };
         let now = self.nanos(now);
-        let latest = now.saturating_add(self.burst.max(interval));
         // Relaxed: the word guards no other memory.
         self.full_at
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
-                let next = full_at.max(now).saturating_add(interval);
-                (next <= latest).then_some(next)
+                self.next(full_at, now, interval).ok()
             })
             .map(|_| ())
-            .map_err(|full_at| {
-                let wait = full_at.saturating_add(interval).saturating_sub(latest);
-                Refusal::new(Reason::RateLimited, "too many requests per second")
-                    .with_retry_after(Duration::from_nanos(wait))
-            })
+            .map_err(|full_at| refusal(self.next(full_at, now, interval).err()))
+    }
+
+    /// Refuses as [`admit`](Self::admit) would, and spends nothing.
+    pub fn check(&self, now: Instant) -> Result<(), Refusal> {
+        let Some(interval) = self.interval() else {
+            return Ok(());
+        };
+        let full_at = self.full_at.load(Ordering::Relaxed);
+        match self.next(full_at, self.nanos(now), interval) {
+            Ok(_) => Ok(()),
+            Err(wait) => Err(refusal(Some(wait))),
+        }
+    }
+
+    /// When the bucket would be full again after one more request, or how long that has to wait.
+    fn next(&self, full_at: u64, now: u64, interval: u64) -> Result<u64, Duration> {
+        let latest = now.saturating_add(self.burst.max(interval));
+        let next = full_at.max(now).saturating_add(interval);
+        if next <= latest {
+            Ok(next)
+        } else {
+            Err(Duration::from_nanos(next - latest))
+        }
     }
 
     /// Requests that would be admitted if they all came now; `u64::MAX` when lifted.
@@ -107,6 +124,11 @@ impl RateLimiter {
     fn nanos(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+fn refusal(wait: Option<Duration>) -> Refusal {
+    let refusal = Refusal::new(Reason::RateLimited, "too many requests per second");
+    refusal.with_retry_after(wait.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -240,7 +262,10 @@ mod tests {
             let limiter = RateLimiter::new(rate, Duration::from_millis(burst_ms), start);
             let now = start + Duration::from_nanos(ahead);
             let wait = loop {
-                if let Err(refusal) = limiter.admit(now) {
+                let checked = limiter.check(now);
+                let admitted = limiter.admit(now);
+                prop_assert_eq!(checked, admitted);
+                if let Err(refusal) = admitted {
                     break refusal.retry_after.unwrap();
                 }
             };

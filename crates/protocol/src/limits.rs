@@ -231,6 +231,12 @@ pub const GRANT_CAVEATS_BYTES: usize = 6 * KIB;
 pub const ISSUERS: usize = 64;
 /// Grants and issuers that a node is told to deny.
 pub const DENIED: usize = 4096;
+/// Grants that are read for each that may be exchanged: those that are none cost little.
+pub const GRANTS_PER_EXCHANGE: u64 = 10;
+/// Longest body of a request for an exchange: a [grant](GRANT_BYTES) as text.
+pub const GRANT_TEXT_BYTES: usize = (GRANT_BYTES * 8).div_ceil(6);
+/// Longest body of a request for a token: its caveats, however they are spelled in JSON.
+pub const MINT_BYTES: usize = 8 * CAPABILITY_BYTES;
 /// Grants being read and exchanged at once.
 pub const EXCHANGES: usize = 32;
 /// Grants exchanged per second: verifying them must not take the processor.

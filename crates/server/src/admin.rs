@@ -123,7 +123,8 @@ impl Admin {
         };
         let presented = in_field(request.headers());
         let now = clock::instant();
-        admission::authority(&self.node, &presented, &access, peer, now).map(drop)
+        let holder = admission::authority(&self.node, &presented, &access, peer, now)?;
+        holder.map_or(Ok(()), |holder| self.node.authority.spend(&holder, now))
     }
 
     /// Answers one request; its body, if any, is not read.

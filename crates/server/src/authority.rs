@@ -31,9 +31,10 @@ use crate::node::Node;
 use arc_swap::ArcSwap;
 use micronode_engine::Now;
 use micronode_hardening::{RateLimiter, Refusal};
+use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::{Access, Fresh, KeyRing, Lives, Macaroon, base64url, keyring};
 use micronode_protocol::limits::{
-    CAPABILITY_BYTES, UNAUTHENTICATED_BURST, UNAUTHENTICATED_RATE_PERCENT,
+    CAPABILITY_BYTES, GRANTS_PER_EXCHANGE, UNAUTHENTICATED_BURST, UNAUTHENTICATED_RATE_PERCENT,
 };
 use micronode_protocol::operation::TOKEN_TEXT_BYTES;
 use parking_lot::Mutex;
@@ -88,6 +89,8 @@ pub(crate) struct Authority {
     rates: TokenRates,
     /// For requests that have no authority, so that they never take from those that have.
     unauthenticated: RateLimiter,
+    /// Grants to be read, and those whose signatures are to be verified.
+    grants: RateLimiter,
     exchanges: RateLimiter,
     failures: [AtomicU64; Failed::ALL.len()],
     exhausted: [AtomicU64; Quota::ALL.len()],
@@ -109,6 +112,7 @@ impl Authority {
             rotating: Mutex::default(),
             rates: TokenRates::default(),
             unauthenticated: RateLimiter::new(rate, UNAUTHENTICATED_BURST, started),
+            grants: RateLimiter::new(grant_rate(auth), UNAUTHENTICATED_BURST, started),
             exchanges: RateLimiter::new(auth.exchange_rps, UNAUTHENTICATED_BURST, started),
             failures: [const { AtomicU64::new(0) }; Failed::ALL.len()],
             exhausted: [const { AtomicU64::new(0) }; Quota::ALL.len()],
@@ -119,6 +123,7 @@ impl Authority {
     pub(crate) fn apply(&self, config: &Config) {
         self.unauthenticated
             .set_rate(unauthenticated_rate(config.limits.rps));
+        self.grants.set_rate(grant_rate(&config.auth));
         self.exchanges.set_rate(config.auth.exchange_rps);
     }
 
@@ -152,6 +157,9 @@ impl Authority {
             Presented::Nothing if self.dev => return Ok(None),
             Presented::Nothing => return Err(Failed::Missing),
             Presented::Malformed => return Err(Failed::Malformed),
+            Presented::Bytes(bytes) if bytes.len() > CAPABILITY_BYTES => {
+                return Err(Failed::TooLong);
+            }
             Presented::Bytes(bytes) => bytes.to_vec(),
             Presented::Text(text) | Presented::Link(text) if text.len() > TOKEN_TEXT_BYTES => {
                 return Err(Failed::TooLong);
@@ -183,18 +191,29 @@ impl Authority {
         Ok(holder)
     }
 
-    /// Counts a failure, and turns it into an answer: its own, or, for who fails too often, to
-    /// come back later.
+    /// Counts a failure, and turns it into an answer: its own, or, for strangers who fail too
+    /// often, to come back later. Who holds a token is known, and is told what is the matter.
     pub(crate) fn refuse(&self, failed: Failed, now: Instant) -> CallError {
+        if failed.code() == ErrorCode::Forbidden {
+            return self.deny(failed);
+        }
         self.count(failed);
-        self.admit_stranger(now)
-            .map_or_else(|busy| busy, |()| failed.error())
+        match self.unauthenticated.admit(now) {
+            Ok(()) => failed.error(),
+            Err(refusal) => self.exhausted(Quota::Unauthenticated, refusal),
+        }
     }
 
-    /// Lets somebody in who has no authority and may come to have some.
-    pub(crate) fn admit_stranger(&self, now: Instant) -> Result<(), CallError> {
-        let admitted = self.unauthenticated.admit(now);
-        admitted.map_err(|refusal| self.exhausted(Quota::Unauthenticated, refusal))
+    /// Counts a failure of somebody who has been let in, and turns it into its answer.
+    pub(crate) fn deny(&self, failed: Failed) -> CallError {
+        self.count(failed);
+        failed.error()
+    }
+
+    /// Lets somebody try to exchange a grant.
+    pub(crate) fn admit_grant(&self, now: Instant) -> Result<(), CallError> {
+        let admitted = self.grants.admit(now);
+        admitted.map_err(|refusal| self.exhausted(Quota::Exchange, refusal))
     }
 
     /// Counts a failure.
@@ -210,7 +229,8 @@ impl Authority {
 
     /// Draws on the rates that the holder's token carries.
     pub(crate) fn spend(&self, holder: &Holder, now: Instant) -> Result<(), CallError> {
-        holder.rates().iter().try_for_each(|(id, rate)| {
+        // The narrowest first: what it refuses takes nothing from those that it was made of.
+        holder.rates().iter().rev().try_for_each(|(id, rate)| {
             let spent = self.rates.admit(*id, *rate, now);
             spent.map_err(|refusal| self.exhausted(Quota::Token, refusal))
         })
@@ -242,6 +262,10 @@ impl Node {
         }
         stands.is_ok()
     }
+}
+
+fn grant_rate(auth: &Auth) -> u64 {
+    auth.exchange_rps * GRANTS_PER_EXCHANGE
 }
 
 fn unauthenticated_rate(rps: u64) -> u64 {

@@ -32,7 +32,7 @@ use micronode_hardening::{
 };
 use micronode_protocol::capability::caveat::Op;
 use micronode_protocol::capability::{Access, Resource};
-use micronode_protocol::limits::GROUP_BYTES;
+use micronode_protocol::limits::{GRANT_TEXT_BYTES, GROUP_BYTES, MINT_BYTES};
 use micronode_protocol::{Address, ErrorCode};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -140,8 +140,10 @@ async fn stages(
     // Body: caps, pace, decoding.
     let (body, declared, watch) = guarded_body(node, operation, &head.headers, body, started)?;
     let body = match &holder {
-        Some(holder) => Standing::around(body, node, holder, started),
-        None => body,
+        Some(holder) if !body.is_end_stream() => {
+            holder.cap(node, Standing::around(body, node, holder, started))
+        }
+        _ => body,
     };
 
     // Facet.
@@ -155,7 +157,7 @@ async fn stages(
         let called = clock::instant();
         let (budget, holder) = (&node.budget, holder.as_ref());
         let call = ingress::call(operation, &head, address, declared, body, budget, holder).await?;
-        let call = admission::narrow(node, holder.map(Arc::as_ref), call, started)?;
+        let call = admission::narrow(node, holder.map(Arc::as_ref), call)?;
         let reply = dispatch(node, call).await?;
         let mut response = respond(operation, &head, reply, clock::now())?;
         if is_link {
@@ -206,11 +208,10 @@ fn access<'a>(
         (_, Some(Ok(address))) => Resource::Object(address),
         _ => Resource::None,
     };
-    let declared = ingress::content_length(headers).filter(|_| route.takes_content());
     Access {
         op,
         resource,
-        body: declared.unwrap_or(0),
+        body: ingress::content_length(headers).unwrap_or(0),
     }
 }
 
@@ -229,10 +230,11 @@ fn guarded_body(
         Route::Object => false,
         _ => true,
     };
-    let policy = if one_shot {
-        limits.one_shot
-    } else {
-        limits.streamed
+    let policy = match operation.route {
+        Route::Exchange => limits.one_shot_of(GRANT_TEXT_BYTES),
+        Route::Mint => limits.one_shot_of(MINT_BYTES),
+        _ if one_shot => limits.one_shot,
+        _ => limits.streamed,
     };
     let guarded = GuardedBody::new(body, declared, &policy, now).map_err(|refusal| match operation.route {
         Route::Put => CallError::new(
@@ -245,6 +247,11 @@ fn guarded_body(
     let Some(coding) = request_coding(headers)? else {
         return Ok((Box::pin(guarded), declared, watch));
     };
+    if operation.needs == Needs::Grant {
+        // Decoders are for those who are known.
+        let detail = "a grant comes as it is, without a content coding";
+        return Err(CallError::new(ErrorCode::UnsupportedEncoding, detail));
+    }
     let bounds = limits.decompress(policy.cap());
     let paid: (Permit, Reservation) = (
         node.decoders.acquire()?,

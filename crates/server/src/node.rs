@@ -104,6 +104,17 @@ impl RequestLimits {
         }
     }
 
+    /// A body that is taken as one, of at most so many bytes.
+    pub(crate) fn one_shot_of(&self, most: usize) -> BodyPolicy {
+        match self.one_shot {
+            BodyPolicy::OneShot { cap, deadline } => BodyPolicy::OneShot {
+                cap: cap.min(most as u64),
+                deadline,
+            },
+            streamed @ BodyPolicy::Streamed { .. } => streamed,
+        }
+    }
+
     /// The bounds of a decoder whose output may have at most `absolute` bytes.
     pub(crate) fn decompress(&self, absolute: u64) -> DecompressLimits {
         DecompressLimits {

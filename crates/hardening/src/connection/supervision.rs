@@ -159,7 +159,8 @@ impl<'a> Supervision<'a> {
         let phase = activity.phase();
         self.watchdog
             .observe(phase, calls, activity.delivered(), Instant::now);
-        if matches!(phase, Phase::Busy | Phase::Blocked) {
+        // A head on its way does not make a request in progress, or its lease, be forgotten.
+        if activity.in_progress() || matches!(phase, Phase::Busy | Phase::Blocked) {
             self.slowness.work(calls, activity.moved());
         } else {
             self.slowness.rest();

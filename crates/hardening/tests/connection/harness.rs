@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use micronode_hardening::{
-    ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, Reason, SlowShare,
-    SlowShareLimits, accept, plain_refusal, serve,
+    ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, Drain, Lease, Reason,
+    SlowShare, SlowShareLimits, accept, plain_refusal, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -78,6 +78,8 @@ pub struct State {
     pub waiting: AtomicUsize,
     /// Response bytes that exist, wherever they are.
     pub held: AtomicUsize,
+    /// What `/leased` answered has been taken back.
+    pub revoked: AtomicBool,
 }
 
 impl Node {
@@ -97,6 +99,7 @@ impl Node {
                 gate: Semaphore::new(0),
                 waiting: AtomicUsize::new(0),
                 held: AtomicUsize::new(0),
+                revoked: AtomicBool::new(false),
             }),
         }
     }
@@ -183,16 +186,16 @@ async fn handle(
             (StatusCode::OK, length)
         }
         ["refuse"] => (StatusCode::PAYLOAD_TOO_LARGE, 5),
-        ["bytes", length] => (StatusCode::OK, length.parse().unwrap()),
+        ["bytes" | "leased", length] => (StatusCode::OK, length.parse().unwrap()),
         _ => (StatusCode::OK, 5),
     };
-    Ok(Response::builder()
-        .status(status)
-        .body(Pieces {
-            state,
-            left: length,
-        })
-        .unwrap())
+    let mut response = Response::builder().status(status);
+    if path.starts_with("/leased/") {
+        let state = Arc::clone(&state);
+        response = response.extension(Lease::new(move || !state.revoked.load(Ordering::SeqCst)));
+    }
+    let left = length;
+    Ok(response.body(Pieces { state, left }).unwrap())
 }
 
 /// A response body of pieces that are accounted for until they are dropped.

@@ -12,5 +12,6 @@ mod giving_way;
 mod harness;
 mod http1;
 mod http2;
+mod leases;
 mod newcomers;
 mod readers;

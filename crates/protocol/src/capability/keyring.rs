@@ -18,6 +18,7 @@ use super::caveat::Caveat;
 use super::identifier::{GrantRef, Identifier, KeyId, Nonce};
 use super::macaroon::{Builder, Macaroon, MacaroonError, RootKey};
 use super::rights::Rights;
+use crate::limits::CAPABILITY_CAVEATS;
 
 /// Random bytes that a key is made of: its name and its secret.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -196,12 +197,6 @@ impl KeyRing {
         }
     }
 
-    /// Ages in milliseconds of the epoch keys in use, the current one first.
-    pub fn ages_ms(&self, mono_ms: u64) -> impl Iterator<Item = u64> {
-        let epochs = std::iter::once(&self.current).chain(&self.previous);
-        epochs.map(move |epoch| mono_ms.saturating_sub(epoch.began_ms))
-    }
-
     fn dies_ms(&self, epoch: &Epoch) -> u64 {
         let life = millis(self.lives.key).saturating_add(millis(self.lives.token));
         epoch.began_ms.saturating_add(life)
@@ -292,6 +287,9 @@ impl KeyRing {
 
 /// Whether a node knows all of these caveats: what it makes is to be good for something.
 pub fn check(caveats: &[&[u8]]) -> Result<(), MintError> {
+    if caveats.len() > CAPABILITY_CAVEATS {
+        return Err(MintError::TooLong);
+    }
     let unknown = |caveat: &&[u8]| Caveat::parse(caveat).is_none();
     let unknown = caveats.iter().position(unknown);
     unknown.map_or(Ok(()), |index| Err(MintError::Caveat(index)))

@@ -80,10 +80,6 @@ fn a_key_is_followed_by_another_and_dies_one_life_of_a_token_later() {
     assert!(verify(&ring, &late, 1_099_999).is_ok());
     assert_eq!(verify(&ring, &late, 1_100_000).unwrap_err(), Invalid::Key);
     assert_eq!(ring.next_rotation_ms(), 1_100_000);
-    assert_eq!(
-        ring.ages_ms(1_050_000).collect::<Vec<_>>(),
-        [50_000, 1_050_000]
-    );
     ring.rotate(1_100_000, || panic!("it is not time"));
     assert!(ring.previous.is_none(), "the dead key is gone");
 }
@@ -155,6 +151,11 @@ fn no_token_is_made_that_would_not_verify() {
     let ring = ring();
     let mint = |caveats: &[&[u8]]| ring.mint(0, WALL_MS, &wanted(caveats, 60));
     assert_eq!(mint(&[b"op = get", b"op = fly"]), Err(MintError::Caveat(1)));
+    // Far too many are not even looked at.
+    assert_eq!(
+        mint(&vec![&b"nonsense"[..]; 100_000]),
+        Err(MintError::TooLong)
+    );
     assert_eq!(
         mint(&[&b"op = get"[..]; 32]),
         Err(MintError::TooLong),

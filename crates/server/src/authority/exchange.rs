@@ -1,10 +1,10 @@
 //! A grant for a token: how a client that a node has forgotten comes back.
 //!
-//! Verifying signatures is the most that anybody can make the node compute, so all that can be
-//! refused without it is refused first, and what is left has a budget of its own.
+//! Verifying signatures is the most that anybody can make the node compute, so what is no grant of
+//! an issuer that counts is refused first, and what is left has a budget of its own.
 
 use super::failure::Failed;
-use super::{Authority, Quota, random};
+use super::{Authority, Quota};
 use crate::call::{CallError, Token};
 use crate::clock;
 use crate::config::Auth;
@@ -32,38 +32,39 @@ impl Authority {
             Zeroizing::new(grant.to_vec())
         } else {
             let decoded = base64url::decode(grant.trim_ascii(), GRANT_BYTES);
-            Zeroizing::new(decoded.ok_or_else(|| self.refuse(Failed::Grant, now))?)
+            Zeroizing::new(decoded.ok_or_else(|| self.deny(Failed::Grant))?)
         };
         self.exchange_bytes(auth, &bytes, now)
     }
 
     fn exchange_bytes(&self, auth: &Auth, bytes: &[u8], now: Instant) -> Result<Token, CallError> {
-        let refuse = |failed| self.refuse(failed, now);
-        let grant = SignedGrant::parse(bytes).map_err(|_| refuse(Failed::Grant))?;
+        let grant = SignedGrant::parse(bytes).map_err(|_| self.deny(Failed::Grant))?;
         let (statement, present) = (grant.statement(), clock::now());
         let issuer = auth.issuer(grant.issuer());
-        let issuer = issuer.ok_or_else(|| refuse(Failed::GrantIssuer))?;
+        let issuer = issuer.ok_or_else(|| self.deny(Failed::GrantIssuer))?;
         let reference = GrantRef::new(statement.nonce, grant.issuer(), statement.subject);
         if auth.is_revoked(&reference) {
-            return Err(refuse(Failed::Revoked));
+            return Err(self.deny(Failed::Revoked));
         }
-        let seconds = present.wall_ms / 1000;
-        let usable = statement.check_use(&auth.name, seconds);
-        usable.map_err(|error| refuse(error.into()))?;
         let budget = self.exchanges.admit(now);
         budget.map_err(|refusal| self.exhausted(Quota::Exchange, refusal))?;
         let genuine = grant.verify(&issuer.key);
-        genuine.map_err(|error| refuse(error.into()))?;
+        genuine
+            .and_then(|()| statement.check_use(&auth.name, present.wall_ms / 1000))
+            .map_err(|error| self.deny(error.into()))?;
 
         let left_ms = (statement.not_after.saturating_mul(1000)).saturating_sub(present.wall_ms);
         let caveats: Vec<&[u8]> = statement.caveats.iter().map(|it| it.as_bytes()).collect();
-        self.token(&Wanted {
-            nonce: random(),
+        let wanted = Wanted {
+            // One chain for all tokens of a grant, as long as the key is the same: a rate in it
+            // is one rate.
+            nonce: statement.nonce,
             grant: Some(reference),
             // One that the node does not know leaves nothing; it is the issuer's to say.
             inherited: &caveats,
             caveats: &[],
             life: auth.token_ttl.min(Duration::from_millis(left_ms)),
-        })
+        };
+        self.token(present, &wanted)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::body::Capped;
 use super::failure::Failed;
-use crate::call::{Call, Command, Put};
+use crate::call::{Call, CallBody, Command, Put};
 use crate::config::Auth;
 use crate::node::Node;
 use micronode_engine::Now;
@@ -77,6 +77,11 @@ impl Holder {
         Macaroon::parse(&self.token).expect("it has been parsed before")
     }
 
+    /// A body of which no more may come than the token allows.
+    pub(crate) fn cap(&self, node: &Arc<Node>, body: CallBody) -> CallBody {
+        Capped::around(body, self.verified.rights.max_bytes(), node)
+    }
+
     /// The call as far as the token covers it, now that it is known what it is done to: an error
     /// if it does not, of many objects those that are covered, and no more of a body than it may
     /// have.
@@ -86,7 +91,7 @@ impl Holder {
         Ok(match call {
             Call::Echo { body } => {
                 covers(Resource::None)?;
-                let body = Capped::around(body, most, node);
+                let body = self.cap(node, body);
                 Call::Echo { body }
             }
             Call::Put(put) => {
@@ -98,7 +103,7 @@ impl Holder {
                 if put.declared.is_some_and(|declared| declared > most) {
                     return Err(Denied::MaxBytes.into());
                 }
-                let body = Capped::around(put.body, most, node);
+                let body = self.cap(node, put.body);
                 Call::Put(Put { body, ..put })
             }
             Call::Command(command) => Call::Command(self.narrow_command(command)?),

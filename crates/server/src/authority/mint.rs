@@ -64,6 +64,7 @@ impl Authority {
     /// have a bucket of its own.
     pub(crate) fn mint(&self, default: Duration, mint: &Mint) -> Result<Token, CallError> {
         let now = clock::now();
+        self.rotate(now);
         let holder = mint.holder.as_deref();
         let own = holder.map(Holder::token);
         let asked: Vec<&[u8]> = mint.caveats.iter().map(|text| text.as_bytes()).collect();
@@ -88,34 +89,33 @@ impl Authority {
                 keys.mint(now.mono_ms, now.wall_ms, &wanted)
             }
         };
-        Ok(told(&keys, now, &Zeroizing::new(made.map_err(refused)?)))
+        self.told(&keys, now, &Zeroizing::new(made.map_err(refused)?))
     }
 
     /// Makes a token of nothing but what is wanted of it.
-    pub(super) fn token(&self, wanted: &Wanted<'_>) -> Result<Token, CallError> {
-        let (now, keys) = (clock::now(), self.keys.load());
+    pub(super) fn token(&self, now: Now, wanted: &Wanted<'_>) -> Result<Token, CallError> {
+        self.rotate(now);
+        let keys = self.keys.load();
         let made = keys.mint(now.mono_ms, now.wall_ms, wanted);
-        Ok(told(&keys, now, &Zeroizing::new(made.map_err(refused)?)))
+        self.told(&keys, now, &Zeroizing::new(made.map_err(refused)?))
     }
-}
 
-/// A token that was just made, and when it ends: whoever's caveat that is, or with its key.
-fn told(keys: &KeyRing, now: Now, bytes: &[u8]) -> Token {
-    let made = Macaroon::parse(bytes)
-        .ok()
-        .and_then(|made| keys.verify(&made, now.mono_ms).ok())
-        .expect("the node's own token verifies");
-    let ends = made
-        .rights
-        .before()
-        .map_or(u64::MAX, |end| end.as_millis() as u64);
-    let key_ends = made.key_dies_ms.map_or(u64::MAX, |dies_ms| {
-        now.wall_ms
-            .saturating_add(dies_ms.saturating_sub(now.mono_ms))
-    });
-    Token {
-        text: Zeroizing::new(base64url::encode(bytes)),
-        expires_ms: ends.min(key_ends),
+    /// A token that was just made, and when it ends: whoever's caveat that is, or with its key,
+    /// which may have died meanwhile.
+    fn told(&self, keys: &KeyRing, now: Now, bytes: &[u8]) -> Result<Token, CallError> {
+        let made = Macaroon::parse(bytes).map_err(keyring::Invalid::from);
+        let made = made.and_then(|made| keys.verify(&made, now.mono_ms));
+        let made = made.map_err(|invalid| self.deny(invalid.into()))?;
+        let ends = made.rights.before();
+        let ends = ends.map_or(u64::MAX, |end| end.as_millis() as u64);
+        let key_ends = made.key_dies_ms.map_or(u64::MAX, |dies_ms| {
+            now.wall_ms
+                .saturating_add(dies_ms.saturating_sub(now.mono_ms))
+        });
+        Ok(Token {
+            text: Zeroizing::new(base64url::encode(bytes)),
+            expires_ms: ends.min(key_ends),
+        })
     }
 }
 

@@ -93,13 +93,15 @@ pub(crate) fn narrow(
     node: &Arc<Node>,
     holder: Option<&Holder>,
     call: Call,
-    now: Instant,
 ) -> Result<Call, CallError> {
     let Some(holder) = holder else {
         return Ok(call);
     };
-    let narrowed = holder.narrow(node, call);
-    narrowed.map_err(|failed| node.authority.refuse(failed, now))
+    // It may have taken a while to come to this.
+    let stands = holder.stands(&node.config.load().auth, clock::now());
+    stands
+        .and_then(|()| holder.narrow(node, call))
+        .map_err(|failed| node.authority.deny(failed))
 }
 
 /// Rate, in flight, readiness.
@@ -115,10 +117,10 @@ pub(crate) async fn admit(
     }
 }
 
-/// The same for who brings a grant: nobody is known yet, so it takes nothing from those who are.
-/// What is in flight has a cap of its own, and so has the work that it may ask for.
+/// The same for who brings a grant: nobody is known yet, so it takes nothing from those who are,
+/// and strangers who bring nothing take nothing from it.
 pub(crate) fn admit_grant(node: &Node, cost: Cost, now: Instant) -> Result<Permit, CallError> {
-    node.authority.admit_stranger(now)?;
+    node.authority.admit_grant(now)?;
     let permit = node.exchanges.acquire()?;
     shed(node.state(), cost)?;
     Ok(permit)
@@ -133,6 +135,8 @@ pub(crate) fn admit_at_once(
     now: Instant,
 ) -> Result<Option<Permit>, CallError> {
     if let Some(holder) = holder {
+        // What would be refused anyway leaves no bucket behind.
+        node.rate.check(now)?;
         node.authority.spend(holder, now)?;
     }
     node.rate.admit(now)?;

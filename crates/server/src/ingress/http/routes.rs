@@ -264,11 +264,6 @@ impl Route {
         (route, "")
     }
 
-    /// Whether what is sent is kept, or sent back: a body that a capability may bound.
-    pub(crate) const fn takes_content(self) -> bool {
-        matches!(self, Route::Put | Route::Object | Route::Echo)
-    }
-
     /// The operation that answers `method` here.
     pub(crate) fn operation(self, method: &Method) -> Option<&'static Operation> {
         OPERATIONS

@@ -66,7 +66,7 @@ impl<I: Transport> Session<I> {
         self.rest_at = lets_go.then(|| rested.unwrap_or(now + REST));
         // Who has been answered at once is not asked about again.
         self.check_authority_at = match self.check_authority_at {
-            _ if self.streams.is_empty() => None,
+            _ if self.streams.is_empty() && self.long_frame.is_none() => None,
             None => Some(now + AUTHORITY_RECHECK),
             at => at,
         };

@@ -15,7 +15,7 @@ use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{BodyPolicy, Permit, Transport};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
-use micronode_protocol::operation::Operation;
+use micronode_protocol::operation::{Operation, PutRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,6 +55,11 @@ impl LongFrame {
     /// When it comes too late.
     pub(super) fn deadline(&self) -> Option<Instant> {
         Some(self.waiting? + self.time_left?)
+    }
+
+    /// Who makes the request that it opens.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        self.holder.as_deref()
     }
 
     /// Takes note of how many bytes of it have come.
@@ -119,7 +124,15 @@ impl<I: Transport> Session<I> {
             let operation = operation.ok_or_else(question::no_such_operation)?;
             // One that is too long for a capability was not read, and is none.
             let is_read = cap.len() == usize::from(header.cap_len);
-            holder = self.authority(operation, is_read.then_some(cap), now)?;
+            let payload = header.len as usize - HEADER_BYTES - usize::from(header.cap_len);
+            // What an upload's fields take of it is known when they are there.
+            let body = match operation {
+                Operation::Echo => payload,
+                Operation::ObjectPut => payload.saturating_sub(PutRequest::BYTES_MAX),
+                _ => 0,
+            };
+            let cap = is_read.then_some(cap);
+            holder = self.authority(operation, cap, body as u64, now)?;
             if question::needs(operation) == Needs::Grant {
                 let detail = "a grant is far shorter than this";
                 return Err(CallError::new(ErrorCode::BodyTooLarge, detail));
@@ -133,8 +146,7 @@ impl<I: Transport> Session<I> {
             self.check_draining()?;
             let one_shot = self.node.limits.one_shot;
             if operation != Operation::ObjectPut {
-                let payload = header.len as usize - HEADER_BYTES;
-                one_shot.check_length(payload.saturating_sub(header.cap_len.into()) as u64)?;
+                one_shot.check_length(payload as u64)?;
                 if let BodyPolicy::OneShot { deadline, .. } = one_shot {
                     time_left = Some(deadline);
                 }

@@ -2,6 +2,7 @@
 
 use super::answer::render;
 use super::inbox::{Chunks, InboxBody, inbox};
+use super::long_frame::LongFrame;
 use super::question::{self, Asked};
 use super::session::Session;
 use super::stream::{EchoBody, Stream, StreamState};
@@ -24,7 +25,8 @@ use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::connection::{Event, Part};
 use micronode_protocol::limits::{
-    AUTHORITY_RECHECK, DURATION_MAX, OAP_INLINE_BYTES, OAP_REQUEST_BYTES,
+    AUTHORITY_RECHECK, DURATION_MAX, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES,
+    OAP_REQUEST_BYTES,
 };
 use micronode_protocol::operation::{CONTROL, Operation, PutRequest, Welcome};
 use std::sync::Arc;
@@ -136,6 +138,7 @@ impl<I: Transport> Session<I> {
         &self,
         operation: Operation,
         cap: Option<&[u8]>,
+        body: u64,
         now: Instant,
     ) -> Result<Option<Arc<Holder>>, CallError> {
         let Needs::Capability(op) = question::needs(operation) else {
@@ -144,7 +147,7 @@ impl<I: Transport> Session<I> {
         let access = Access {
             op,
             resource: Resource::Each,
-            body: 0,
+            body,
         };
         let presented = match (cap, &self.holder) {
             (Some([]), Some(holder)) => {
@@ -158,15 +161,19 @@ impl<I: Transport> Session<I> {
         admission::authority(&self.node, &presented, &access, self.peer, now)
     }
 
-    /// Ends the streams whose requests have lost their authority; when to look again.
+    /// Ends what has lost its authority: streams, and a long frame on its way.
     pub(super) fn check_authority(&mut self, now: Instant) {
-        let node = &self.node;
+        let node = Arc::clone(&self.node);
         let ended = self.streams.iter().filter_map(|(corr_id, stream)| {
             let holder = stream.in_progress.holder.as_deref()?;
             (!node.stands(holder)).then_some(*corr_id)
         });
         for corr_id in ended.collect::<Vec<_>>() {
             self.refuse(corr_id, CONTROL, &Failed::Ended.error());
+        }
+        let arriving = self.long_frame.as_ref().and_then(LongFrame::holder);
+        if arriving.is_some_and(|holder| !node.stands(holder)) {
+            self.give_up_long_frame(Failed::Ended.error());
         }
         self.check_authority_at = Some(now + AUTHORITY_RECHECK);
     }
@@ -193,7 +200,7 @@ impl<I: Transport> Session<I> {
         let (permit, holder) = match admitted {
             Some((permit, holder)) => (Some(permit), holder),
             None => {
-                let holder = self.authority(operation, Some(cap), now)?;
+                let holder = self.authority(operation, Some(cap), 0, now)?;
                 let permit = match question::needs(operation) {
                     Needs::Capability(_) => {
                         admission::admit_at_once(&node, cost, holder.as_deref(), now)?
@@ -394,9 +401,9 @@ fn at_once(
     is_owned: bool,
 ) -> Result<(Asked, Reply), CallError> {
     if operation != Operation::ObjectPut {
-        node.limits.one_shot.check_length(payload.len() as u64)?;
+        policy(node, operation).check_length(payload.len() as u64)?;
     }
-    let narrow = |call| admission::narrow(node, holder.map(Arc::as_ref), call, clock::instant());
+    let narrow = |call| admission::narrow(node, holder.map(Arc::as_ref), call);
     let at_hand = |call| {
         let reply = dispatch(node, narrow(call)?).now_or_never();
         reply.expect("what is at hand is not waited for")
@@ -486,7 +493,7 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
                 (asked, Call::Command(command))
             }
         };
-        let call = admission::narrow(node, holder.as_deref(), call, started)?;
+        let call = admission::narrow(node, holder.as_deref(), call)?;
         Ok::<_, CallError>((asked, dispatch(node, call).await?))
     };
     let (asked, reply) = Deadline::new(work, node.limits.request_deadline, watch).await??;
@@ -495,8 +502,11 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
 
 /// An upload streams; everything else is small enough to be taken as one.
 fn policy(node: &Node, operation: Operation) -> BodyPolicy {
-    if operation != Operation::ObjectPut {
-        return node.limits.one_shot;
+    match operation {
+        Operation::ObjectPut => {}
+        Operation::Exchange => return node.limits.one_shot_of(GRANT_TEXT_BYTES),
+        Operation::Mint => return node.limits.one_shot_of(MINT_BYTES),
+        _ => return node.limits.one_shot,
     }
     BodyPolicy::Streamed {
         // The store has the last word on the object's size; the fields come on top of it.
