@@ -2,7 +2,6 @@
 
 use std::io;
 
-use bytes::Bytes;
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header, Kind, VERSION};
 use micronode_protocol::limits::{
@@ -11,6 +10,7 @@ use micronode_protocol::limits::{
 use micronode_protocol::operation::{CONTROL, HELLO, Hello, PutRequest, Welcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use crate::{Error, TransportError, error};
 
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 }
 
 /// The first frame of a connection. The capability in it is the authority of all that follow.
-pub(super) fn hello(cap: &[u8]) -> Bytes {
+pub(super) fn hello(cap: &[u8]) -> Zeroizing<Vec<u8>> {
     let document = Hello {
         ua: concat!("micronode/", env!("CARGO_PKG_VERSION")).into(),
         accept_comp: false,
@@ -48,7 +48,7 @@ pub(super) fn hello(cap: &[u8]) -> Bytes {
         cap_len: u16::try_from(cap.len()).expect("a capability within its cap"),
         ..Header::default()
     };
-    [&header.encode()[..], cap, &document].concat().into()
+    Zeroizing::new([&header.encode()[..], cap, &document].concat())
 }
 
 /// Connects and says HELLO. How long that may take is for the caller.
@@ -100,6 +100,7 @@ fn welcomed(answer: &Frame) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn answer(flags: Flags, code: u16, payload: Vec<u8>) -> Result<usize, Error> {
         let header = Header {
