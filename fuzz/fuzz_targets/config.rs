@@ -120,6 +120,7 @@ fn check_bounds(config: &Config) {
         pin_workers: _,
         limits: node,
         memory: _,
+        auth,
         log: _,
     } = config;
     assert!(bind != admin || bind.port() == 0);
@@ -157,6 +158,23 @@ fn check_bounds(config: &Config) {
     assert!((1..=limits::H2_STREAMS).contains(&node.h2_streams));
     assert!((limits::OAP_FRAME_BYTES_MIN..=limits::OAP_FRAME_BYTES).contains(&node.oap_frame));
     assert!((1..=limits::OAP_STREAMS).contains(&node.oap_streams));
+
+    assert!((1..=limits::CAPABILITY_LOCATION_BYTES).contains(&auth.name.len()));
+    for (time, most) in [
+        (auth.key_ttl, limits::KEY_TTL),
+        (auth.token_ttl, limits::TOKEN_TTL_MAX),
+    ] {
+        assert!((Duration::from_secs(1)..=most).contains(&time));
+    }
+    assert!((1..=limits::EXCHANGES_PER_SECOND_MAX).contains(&auth.exchange_rps));
+    assert!(auth.issuers.len() <= limits::ISSUERS);
+    for issuer in &auth.issuers {
+        assert_eq!(
+            auth.issuer(issuer.key.id()),
+            Some(issuer),
+            "no two are the same"
+        );
+    }
 }
 
 /// Something is wrong, it is said where, and no input can add lines to what is said.

@@ -135,9 +135,11 @@ impl Show {
 
 impl Grant {
     fn run(&self, as_json: bool) -> Result<(), Failure> {
+        if self.ttl < Duration::from_secs(1) {
+            return Err(Failure::usage("--ttl: a grant counts for at least 1s"));
+        }
         let issuer = issuer(&self.seed)?;
-        let starts = self.not_before.unwrap_or_else(now);
-        let not_before = unix_seconds(starts);
+        let not_before = unix_seconds(self.not_before.unwrap_or_else(now));
         let statement = Statement {
             audience: &self.audience,
             subject: &self.subject,
@@ -146,9 +148,6 @@ impl Grant {
             nonce: Signer::nonce(),
             caveats: self.caveats.iter().map(String::as_str).collect(),
         };
-        if self.ttl < Duration::from_secs(1) {
-            return Err(Failure::usage("--ttl: a grant counts for at least 1s"));
-        }
         let [starts, ends] = [statement.not_before, statement.not_after].map(rfc3339);
         let ends = ends.ok_or_else(|| {
             Failure::usage("--ttl: the grant would end after the year 9999; give it less time")

@@ -42,9 +42,19 @@ impl Node {
 
     /// The command of [`with`](Self::with), for a test that adds environment or redirects output.
     pub fn command(flags: &[&str]) -> Command {
+        Self::guarded_command(&[&["--dev"], flags].concat())
+    }
+
+    /// A node that serves nobody without a capability, and has no request rate.
+    pub fn guarded(flags: &[&str]) -> Self {
+        Self::spawn(Self::guarded_command(&[&["--rps", "0"], flags].concat()))
+    }
+
+    /// The command of [`guarded`](Self::guarded), with a request rate.
+    pub fn guarded_command(flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_micronode"));
         command
-            .args(["run", "--dev", "--bind", "127.0.0.1:0"])
+            .args(["run", "--bind", "127.0.0.1:0"])
             .args(["--admin", "127.0.0.1:0"])
             .args(flags)
             .env_clear()
@@ -89,6 +99,11 @@ impl Node {
     /// A connection to the data plane.
     pub fn connect(&self) -> Connection {
         Connection::open(self.http)
+    }
+
+    /// The operator's token.
+    pub fn token(&self) -> &str {
+        self.start["token"].as_str().expect("a token at the start")
     }
 
     /// Where the data plane speaks OAP: on any port, since the data listener is.

@@ -34,6 +34,8 @@ pub const MAX_FRAME: usize = 1024 * 1024;
 pub type Operation = (u16, u16);
 pub const HELLO: Operation = (0, 0);
 pub const PING: Operation = (0, 1);
+pub const EXCHANGE: Operation = (0, 2);
+pub const MINT: Operation = (0, 3);
 pub const ECHO: Operation = (1, 1);
 pub const GET: Operation = (2, 1);
 pub const PUT: Operation = (2, 2);
@@ -60,6 +62,17 @@ impl Oap {
     /// A connection on which HELLO has been answered.
     pub fn greet(address: SocketAddr) -> Self {
         Self::dial(address).greeted()
+    }
+
+    /// The same, with a capability for all requests that bring none.
+    pub fn greet_as(address: SocketAddr, cap: &[u8]) -> Self {
+        let mut client = Self::dial(address);
+        let mut hello = Frame::request(0, HELLO, WHOLE, br#"{"ua":"test"}"#);
+        hello.cap = cap.to_vec();
+        client.send_frame(&hello);
+        let welcome = client.frame().expect("an answer to HELLO");
+        assert_eq!((welcome.flags, welcome.code), (RESP | WHOLE, 200));
+        client
     }
 
     /// The same, for a client that lets answers be compressed.
@@ -149,6 +162,16 @@ impl Oap {
     #[track_caller]
     pub fn call(&mut self, operation: Operation, payload: &[u8]) -> Reply {
         let id = self.ask(operation, payload);
+        self.reply(id)
+    }
+
+    /// The same, with a capability of its own.
+    #[track_caller]
+    pub fn call_as(&mut self, cap: &[u8], operation: Operation, payload: &[u8]) -> Reply {
+        let id = self.new_id();
+        let mut frame = Frame::request(id, operation, WHOLE, payload);
+        frame.cap = cap.to_vec();
+        self.send_frame(&frame);
         self.reply(id)
     }
 
