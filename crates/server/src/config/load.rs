@@ -12,7 +12,12 @@ use super::problem::{ConfigError, Origin, Problem, Reason};
 use super::{Budget, Config, OapListener, memory};
 
 /// Variables with our prefix that tell a client what to talk to, and say nothing to a node.
-const CLIENT_VARIABLES: [&str; 3] = ["MICRO_URL", "MICRO_TOKEN", "MICRO_GRANT"];
+pub(super) const CLIENT_VARIABLES: [&str; 4] = [
+    "MICRO_URL",
+    "MICRO_TOKEN",
+    "MICRO_GRANT",
+    "MICRO_GRANT_FILE",
+];
 
 /// The runtime's own name for `workers`; `MICRO_WORKERS` wins over it.
 const TOKIO_WORKERS: &str = "TOKIO_WORKERS";
