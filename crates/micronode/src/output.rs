@@ -33,7 +33,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A date in RFC 3339; `None` behind the year 9999, where it has no form.
-pub(crate) fn rfc3339(date: Rfc3339Timestamp) -> Option<String> {
+pub(crate) fn rfc3339(date: &Rfc3339Timestamp) -> Option<String> {
     let mut text = String::new();
     write!(text, "{date}").ok()?;
     Some(text)

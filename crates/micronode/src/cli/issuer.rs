@@ -150,7 +150,7 @@ impl Grant {
         };
         let date = |seconds| {
             let date = UNIX_EPOCH + Duration::from_secs(seconds);
-            rfc3339(humantime::format_rfc3339_seconds(date))
+            rfc3339(&humantime::format_rfc3339_seconds(date))
         };
         let [starts, ends] = [statement.not_before, statement.not_after].map(date);
         let ends = ends.ok_or_else(|| {

@@ -114,7 +114,7 @@ impl Mint {
         output::line(
             as_json,
             || token.to_owned(),
-            || json!({"token": token, "expires_at": rfc3339(expires_at)}),
+            || json!({"token": token, "expires_at": rfc3339(&expires_at)}),
         )
     }
 }
@@ -187,7 +187,7 @@ fn of_grant(grant: &SignedGrant<'_>) -> (Vec<String>, Value) {
     let statement = grant.statement();
     let date = |seconds| {
         let date = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-        rfc3339(humantime::format_rfc3339_seconds(date))
+        rfc3339(&humantime::format_rfc3339_seconds(date))
     };
     let [starts, ends] = [statement.not_before, statement.not_after].map(date);
     let shown =
