@@ -4,10 +4,13 @@
     oap_client.py HOST:PORT put FILE | get ADDR [OFFSET LENGTH] | head ADDR | has ADDR... | rm ADDR
                             | echo TEXT | ping | selftest
 
+The capability in MICRO_TOKEN, if there is one, is the authority of the connection.
+
 It sends and checks every frame itself and shares no code with the node. A program for daily use is
 `micronode`; this one shows what is on the wire.
 """
 
+import base64
 import io
 import json
 import os
@@ -43,18 +46,20 @@ def check(holds, what):
 class Client:
     """One connection. Requests may be in progress side by side: see `request` and `answer`."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, cap=b""):
         self.socket = socket.create_connection((host, port), timeout=10)
         self.received = self.socket.makefile("rb")
-        self.last_id = 0
+        self.last_id = 1
         self.answers = {}  # stream -> the frames of its answer that have come
         hello = json.dumps({"ua": "oap_client.py", "accept_comp": False}).encode()
-        self.welcome = json.loads(self.call(CONTROL, HELLO, hello)[1])
+        self.send(REQ | START | END, CONTROL, HELLO, self.last_id, hello, cap)
+        self.welcome = json.loads(self.answer(self.last_id)[1])
         check(1 in self.welcome["versions"], "it does not speak version 1")
 
-    def send(self, flags, app, code, stream, payload=b""):
-        length = HEADER.size + len(payload)
-        self.socket.sendall(HEADER.pack(length, 1, flags, code, app, bytes(16), 0, stream) + payload)
+    def send(self, flags, app, code, stream, payload=b"", cap=b""):
+        length = HEADER.size + len(cap) + len(payload)
+        header = HEADER.pack(length, 1, flags, code, app, bytes(16), len(cap), stream)
+        self.socket.sendall(header + cap + payload)
 
     def receive(self):
         """The next frame: its flags, status, stream and payload."""
@@ -218,7 +223,9 @@ def selftest(client):
 
 def main(place, command, *words):
     host, _, port = place.rpartition(":")
-    client = Client(host, int(port))
+    token = os.environ.get("MICRO_TOKEN", "")
+    cap = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    client = Client(host, int(port), cap)
     if command == "put":
         with open(words[0], "rb") as file:
             print("b3:" + client.put(file)[0].hex())

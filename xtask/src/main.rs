@@ -18,6 +18,7 @@ commands:
   check                      formatting, lints, supply chain, rust-version, docs: what CI runs
   measure start [--runs N]   time from exec to ready, and idle memory, of the release binary
   measure oap [--runs N]     1 KiB reads over one OAP connection beside one of HTTP/1.1
+  measure tls [--runs N]     the node's CPU time per connection: classical, hybrid, resumed
 ";
 
 /// Why a command ended early.
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["measure", "start", options @ ..] => measure::start(options),
         ["measure", "oap", options @ ..] => measure::oap::run(options),
+        ["measure", "tls", options @ ..] => measure::tls::run(options),
         _ => Err(Failure::Usage(format!(
             "no such command: {}",
             words.join(" ")

@@ -2,10 +2,12 @@
 //!
 //! `start`: how long it takes from exec to its first ready answer, and what it then holds in
 //! memory. Every run is a process of its own on free ports of 127.0.0.1; its admin plane is asked
-//! over a plain socket, so that no client's start is measured with the node's. `oap`: in [`oap`].
+//! over a plain socket, so that no client's start is measured with the node's. `oap`: in [`oap`];
+//! `tls`: in [`tls`].
 
 mod node;
 pub(crate) mod oap;
+pub(crate) mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -11,7 +11,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the node at `url` (`http://HOST:PORT` or `oap://HOST:PORT`) with default options.
+    /// A client of the node at `url` (`http`, `https`, `oap` or `oaps`, and `://HOST:PORT`) with default options.
     /// Nothing is sent.
     pub fn new(url: &str) -> Result<Self, Error> {
         Self::with_options(url, ClientOptions::default())

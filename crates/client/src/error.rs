@@ -10,6 +10,9 @@ use http::{HeaderMap, StatusCode};
 use micronode_protocol::{Address, ErrorCode};
 use serde::Deserialize;
 
+use crate::InvalidTls;
+use crate::tls;
+
 /// How long a node that is busy (429, 503) is left alone where it cannot say for how long.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,9 @@ pub enum Error {
     /// The node was not reached, or the connection failed before the answer was complete.
     #[error(transparent)]
     Transport(#[from] Transport),
+    /// The node does not have the certificate that it should have, or refuses that of this client.
+    #[error("no secure connection to the node: {0}")]
+    Tls(#[source] rustls::Error),
     /// The answer is not one that the contract of the wire allows.
     #[error("the answer is not one a micronode gives: {0}")]
     Protocol(&'static str),
@@ -58,6 +64,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The client was set up with something that TLS cannot use.
+    #[error(transparent)]
+    InvalidTls(#[from] InvalidTls),
     /// The client was set up with a token that OAP, which carries it decoded, cannot send.
     #[error("the token is not unpadded base64url of at most 8 KiB of bytes, as OAP needs it")]
     TokenNotBase64,
@@ -159,6 +168,21 @@ pub enum Transport {
     /// Nothing moved for this long.
     #[error("nothing moved for {0:?}")]
     Stalled(Duration),
+}
+
+impl Transport {
+    /// What to report: that TLS failed, where trying again would be no use, or this.
+    pub(crate) fn sorted(self) -> Error {
+        match &self {
+            Transport::Connect(cause) | Transport::Connection(cause) => {
+                match tls::lasting_cause(cause.as_ref()) {
+                    Some(cause) => Error::Tls(cause.clone()),
+                    None => self.into(),
+                }
+            }
+            Transport::Truncated | Transport::Stalled(_) => self.into(),
+        }
+    }
 }
 
 /// The innermost cause: the outer ones of an HTTP stack only say which layer passed it on.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::{Grant, RetryPolicy, Token};
+use crate::{Grant, RetryPolicy, TlsOptions, Token};
 
 /// How a [`Client`](crate::Client) behaves. `ClientOptions::default()` is made for a node near by.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct ClientOptions {
     /// Spans that one download has under way at most: over HTTP each on a connection of its own,
     /// over OAP all on one.
     pub connections: NonZeroUsize,
+    /// Whom to trust, where the URL says that there is TLS.
+    pub tls: TlsOptions,
 }
 
 impl Default for ClientOptions {
@@ -30,6 +32,7 @@ impl Default for ClientOptions {
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
             connections: const { NonZeroUsize::new(4).expect("not zero") },
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -37,7 +40,7 @@ impl Default for ClientOptions {
 /// How long a client waits while nothing moves. None of these bounds a whole transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection, name resolution and (over OAP) HELLO included.
+    /// For a connection, name resolution and (over OAP) TLS and HELLO included.
     pub connect: Duration,
     /// For an answer, once the request is out, and between two parts of an answer. Longer than a
     /// node may think about a request.

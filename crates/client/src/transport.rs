@@ -103,16 +103,22 @@ impl Transport {
     /// The wire that the URL's scheme names. Nothing is sent.
     pub(crate) fn new(url: &str, options: ClientOptions) -> Result<Self, Error> {
         let origin = Origin::parse(url)?;
+        if options.tls.is_set() && !origin.tls {
+            return Err(Error::InvalidUrl {
+                url: url.to_owned(),
+                reason: "it has no TLS, for which an authority, a pin or a certificate was given",
+            });
+        }
         let options = Arc::new(options);
         let credentials = Arc::new(Credentials::new(&options));
         let wire = match origin.scheme {
             Scheme::Http => Wire::Http(Arc::new(http::Http::new(
-                &origin.authority,
+                &origin,
                 Arc::clone(&options),
                 Arc::clone(&credentials),
-            ))),
+            )?)),
             Scheme::Oap => Wire::Oap(oap::Oap::new(
-                origin.authority,
+                origin,
                 Arc::clone(&options),
                 Arc::clone(&credentials),
             )?),

@@ -13,10 +13,10 @@ mod rm;
 mod run;
 mod token;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use micronode_client::{Client, ClientOptions};
+use micronode_client::{Authorities, Client, ClientOptions, Identity, InvalidTls, Pin, TlsOptions};
 
 use crate::failure::{Exit, Failure};
 
@@ -40,7 +40,7 @@ pub(crate) struct Cli {
 /// How to talk to a node, and how to print what it says.
 #[derive(Args)]
 struct NodeArgs {
-    /// The node to talk to, as http://HOST:PORT or oap://HOST:PORT
+    /// The node to talk to, as http://HOST:PORT or oap://HOST:PORT; with TLS, https or oaps
     #[arg(
         long,
         global = true,
@@ -51,6 +51,30 @@ struct NodeArgs {
     /// Exchange the grant in this file for tokens; instead of MICRO_TOKEN and MICRO_GRANT
     #[arg(long, global = true, env = credentials::GRANT_FILE, value_name = "FILE")]
     grant_file: Option<PathBuf>,
+    /// With TLS: trust these certificate authorities, PEM, instead of the system's
+    #[arg(long, global = true, env = "MICRO_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// With TLS: the node's public key has this hash, as its start line says
+    #[arg(long, global = true, env = "MICRO_PIN", value_name = "sha256//BASE64")]
+    pin: Option<String>,
+    /// With TLS: present this certificate, PEM, to the node
+    #[arg(
+        long,
+        global = true,
+        env = "MICRO_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    client_cert: Option<PathBuf>,
+    /// The private key of the client's certificate, PEM
+    #[arg(
+        long,
+        global = true,
+        env = "MICRO_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "client_cert"
+    )]
+    client_key: Option<PathBuf>,
     /// Print JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
@@ -95,9 +119,35 @@ impl NodeArgs {
         let options = ClientOptions {
             token,
             grant,
+            tls: self.tls()?,
             ..ClientOptions::default()
         };
         Ok(Client::with_options(&self.url, options)?)
+    }
+
+    fn tls(&self) -> Result<TlsOptions, Failure> {
+        let invalid = |flag: &str, given: &Path, error: &InvalidTls| {
+            Failure::usage(format!("{flag} {}: {error}", given.display()))
+        };
+        let read = |flag: &str, path: &Path| {
+            std::fs::read(path)
+                .map_err(|error| Failure::usage(format!("{flag} {}: {error}", path.display())))
+        };
+        let mut tls = TlsOptions::default();
+        if let Some(path) = &self.ca {
+            let authorities = Authorities::from_pem(&read("--ca", path)?);
+            tls.authorities = Some(authorities.map_err(|error| invalid("--ca", path, &error))?);
+        }
+        if let Some(pin) = &self.pin {
+            let parsed = Pin::new(pin);
+            tls.pin = Some(parsed.map_err(|error| Failure::usage(format!("--pin: {error}")))?);
+        }
+        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            let (chain, key) = (read("--client-cert", cert)?, read("--client-key", key)?);
+            let identity = Identity::from_pem(&chain, &key);
+            tls.identity = Some(identity.map_err(|error| invalid("--client-cert", cert, &error))?);
+        }
+        Ok(tls)
     }
 }
 

@@ -122,6 +122,7 @@ fn exit(error: &Error) -> Exit {
         Error::Integrity(_) => Exit::Integrity,
         Error::InvalidUrl { .. }
         | Error::TokenNotBase64
+        | Error::InvalidTls(_)
         | Error::InvalidContentType(_)
         | Error::RangeUnsatisfiable { .. } => Exit::Usage,
         _ => Exit::Failed,
@@ -148,6 +149,9 @@ fn hint(error: &Error) -> Option<String> {
         }
         Error::Transport(TransportError::Connect(_)) => {
             "is the node running, and is this its port for the protocol? The URL comes from --url or MICRO_URL"
+        }
+        Error::Tls(_) => {
+            "--ca names the authority of the node's certificate, --pin its key, --client-cert and --client-key what the node asks for"
         }
         Error::InvalidUrl { .. } => {
             "set --url or MICRO_URL, for example http://127.0.0.1:8080 or oap://127.0.0.1:8081"

@@ -238,6 +238,21 @@ pub const EXCHANGES_PER_SECOND: u64 = 20;
 /// Ceiling of that rate.
 pub const EXCHANGES_PER_SECOND_MAX: u64 = 1000;
 
+// --- TLS -----------------------------------------------------------------------------------
+
+/// From a worker taking a connection to the end of its TLS handshake.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(2);
+/// Largest file of certificates or of a key: a bundle of all public authorities is a quarter.
+pub const TLS_FILE_BYTES: u64 = MIB as u64;
+/// How often the key of session tickets is replaced; it opens tickets for as long again.
+pub const TICKET_TTL: Duration = Duration::from_secs(60 * 60);
+/// Least of [`TICKET_TTL`]: its unit on the wire.
+pub const TICKET_TTL_MIN: Duration = Duration::from_secs(1);
+/// Most of [`TICKET_TTL`]: no key outlives two days.
+pub const TICKET_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// TLS handshakes per second on the admin plane, whose thread also accepts for the others.
+pub const ADMIN_HANDSHAKES_PER_SECOND: u64 = 100;
+
 // --- Decompression -------------------------------------------------------------------------
 
 /// Output ≤ ratio × input (+ [`DECOMPRESS_SLACK`] while running). *Only lower.*
@@ -318,6 +333,7 @@ const _: () = assert!(OAP_FRAME_BYTES <= OAP_UNREAD_BYTES);
 // A length in a token has two digits of seven bits.
 const _: () = assert!(CAPABILITY_BYTES < 1 << 14);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
+const _: () = assert!(TICKET_TTL.as_secs() <= TICKET_TTL_MAX.as_secs());
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);
 // Around a caveat there are at most 5 bytes.

@@ -223,7 +223,7 @@ impl Admin {
             "features": features,
             "dev": config.dev,
             "amnesia": { "ram_only": true, "wiped_on_delete": true },
-            "pq": "off",
+            "pq": self.node.pq(),
             "limits": limits,
         }))
     }

@@ -35,6 +35,7 @@ use micronode_protocol::capability::{Access, Fresh, KeyRing, Lives, Macaroon, ba
 use micronode_protocol::limits::{
     CAPABILITY_BYTES, UNAUTHENTICATED_BURST, UNAUTHENTICATED_RATE_PERCENT,
 };
+use micronode_protocol::operation::TOKEN_TEXT_BYTES;
 use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -152,9 +153,11 @@ impl Authority {
             Presented::Nothing => return Err(Failed::Missing),
             Presented::Malformed => return Err(Failed::Malformed),
             Presented::Bytes(bytes) => bytes.to_vec(),
+            Presented::Text(text) | Presented::Link(text) if text.len() > TOKEN_TEXT_BYTES => {
+                return Err(Failed::TooLong);
+            }
             Presented::Text(text) | Presented::Link(text) => {
-                // One more than a token may have is still read, to be told apart from no token.
-                base64url::decode(text, CAPABILITY_BYTES + 1).ok_or(Failed::Malformed)?
+                base64url::decode(text, CAPABILITY_BYTES).ok_or(Failed::Malformed)?
             }
         };
         let holder = self.holder(Zeroizing::new(token), auth, peer)?;

@@ -21,6 +21,7 @@ mod problem;
 pub mod size;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use micronode_protocol::capability::GrantRef;
@@ -52,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// The memory budget.
     pub memory: Memory,
+    /// Transport security.
+    pub tls: Tls,
     /// Who may do what.
     pub auth: Auth,
     /// The log.
@@ -146,6 +149,31 @@ pub enum OapListener {
     At(SocketAddr),
 }
 
+/// The `[tls]` section. What the values mean together, and what the files hold, is checked when a
+/// node is about to use them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM.
+    pub key: Option<PathBuf>,
+    /// Who signs the certificates that clients have to present, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Make a certificate at start, in memory.
+    pub self_signed: bool,
+    /// Key exchange that a quantum computer does not break.
+    pub pq: Pq,
+    /// How often the key of session tickets is replaced; it is accepted for as long again.
+    pub ticket_ttl: Duration,
+}
+
+impl Tls {
+    /// Whether anything is said over TLS.
+    pub fn is_on(&self) -> bool {
+        self.cert.is_some() || self.self_signed
+    }
+}
+
 /// The `[auth]` section, and `[[issuers]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
@@ -215,6 +243,25 @@ words! {
 }
 
 words! {
+    /// `tls.pq`.
+    Pq {
+        /// Hybrid where the peer can, classical otherwise.
+        Prefer = "prefer",
+        /// Hybrid or nothing.
+        Require = "require",
+        /// Classical only.
+        Off = "off",
+    }
+}
+
+impl Pq {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+words! {
     /// `log.level`, most severe first.
     LogLevel {
         /// What needs a person.
@@ -278,6 +325,14 @@ impl Default for Config {
             memory: Memory {
                 budget: Budget::Auto,
                 eviction: Eviction::Refuse,
+            },
+            tls: Tls {
+                cert: None,
+                key: None,
+                client_ca: None,
+                self_signed: false,
+                pq: Pq::Prefer,
+                ticket_ttl: limits::TICKET_TTL,
             },
             auth: Auth {
                 name: "micronode".to_owned(),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 const README: &str = include_str!("../../../README.md");
 const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
 const HTTP: &str = include_str!("../../../docs/http.md");
+const SECURITY: &str = include_str!("../../../SECURITY.md");
 
 /// The rows of the first table under `heading`.
 fn rows<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
@@ -206,6 +207,24 @@ fn fixed_caps_are_the_ones_in_force() {
                 limits::OAP_IDLE_FRAMES_PER_SECOND
             ),
         ),
+        ("Capability", bytes(limits::CAPABILITY_BYTES)),
+        (
+            "Capability: caveats",
+            limits::CAPABILITY_CAVEATS.to_string(),
+        ),
+        (
+            "Rates of capabilities that are counted at once",
+            limits::TOKEN_RATES.to_string(),
+        ),
+        (
+            "Requests without authority, of the request rate",
+            format!("{} %", limits::UNAUTHENTICATED_RATE_PERCENT),
+        ),
+        (
+            "Burst of requests without authority",
+            format!("{}' worth", Time(limits::UNAUTHENTICATED_BURST)),
+        ),
+        ("Grants being exchanged", limits::EXCHANGES.to_string()),
         ("Grant", bytes(limits::GRANT_BYTES)),
         ("Grant: audience, subject", bytes(limits::GRANT_NAME_BYTES)),
         (
@@ -217,6 +236,11 @@ fn fixed_caps_are_the_ones_in_force() {
                 bytes(limits::GRANT_CAVEATS_BYTES)
             ),
         ),
+        ("TLS: handshake", Time(limits::TLS_HANDSHAKE).to_string()),
+        (
+            "TLS: file of certificates or of a key",
+            Size(limits::TLS_FILE_BYTES).to_string(),
+        ),
         (
             "Admin plane: connections",
             limits::ADMIN_CONNECTIONS.to_string(),
@@ -224,6 +248,10 @@ fn fixed_caps_are_the_ones_in_force() {
         (
             "Admin plane: in flight",
             limits::ADMIN_IN_FLIGHT.to_string(),
+        ),
+        (
+            "Admin plane: TLS handshakes",
+            format!("{}/s", limits::ADMIN_HANDSHAKES_PER_SECOND),
         ),
         ("Worker threads", limits::WORKERS.to_string()),
     ];
@@ -345,6 +373,27 @@ fn every_metric_is_documented() {
         .collect();
     assert!(expected.len() > 20, "{text}");
     assert_rows(HTTP, "### Metrics", &expected);
+}
+
+/// A test that is named where a threat is answered has to be there.
+#[test]
+fn every_test_that_security_names_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (mut file, mut named) = (String::new(), 0);
+    for row in SECURITY.lines().filter(|line| line.starts_with("| ")) {
+        // In the last cell, a path and the functions in it, each in backquotes.
+        let tests = row.rsplit(" | ").next().unwrap();
+        for word in tests.split('`').skip(1).step_by(2) {
+            if word.contains('/') {
+                let text = std::fs::read_to_string(root.join(word));
+                file = text.unwrap_or_else(|error| panic!("{word}: {error}"));
+            } else {
+                assert!(file.contains(&format!("fn {word}(")), "{word}: {row}");
+            }
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
 }
 
 #[test]

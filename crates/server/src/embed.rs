@@ -1,11 +1,14 @@
 //! A node without listeners, in the process of whoever wants to talk to it: for benches and tests
 //! that leave the network out.
 
+use crate::clock;
 use crate::config::Loaded;
 use crate::ingress::oap;
 use crate::node::Node;
 use crate::readiness::Readiness;
+use crate::tls::{Listener, Tls, TlsError};
 use micronode_hardening::{Drain, Transport};
+use rustls::ServerConfig;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -25,6 +28,12 @@ impl EmbeddedNode {
             node,
             drain: Drain::new(),
         }
+    }
+
+    /// What the data listener of such a node holds its handshakes with, if it speaks TLS.
+    pub fn tls_config(loaded: &Loaded) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+        let tls = Tls::new(&loaded.config.tls, &[], clock::now().mono_ms)?;
+        Ok(tls.map(|tls| tls.config(Listener::Http)))
     }
 
     /// Speaks OAP on `io` until the connection ends; within a tokio runtime that has time. `None`

@@ -27,8 +27,10 @@ mod node;
 mod readiness;
 mod reload;
 mod supervisor;
+mod tls;
 mod workers;
 
 pub use embed::EmbeddedNode;
-pub use lifecycle::{Bound, OperatorToken, RunError, Start, run};
+pub use lifecycle::{Bound, OperatorToken, RunError, Start, check, run};
 pub use listen::ListenError;
+pub use tls::TlsError;

@@ -11,15 +11,19 @@ use crate::log::LogControl;
 use crate::node::Node;
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
+use crate::tls::{self, Tls, TlsError};
 use crate::workers::Workers;
 use crate::{clock, guard};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use micronode_hardening::{ConnectionSlots, Counters, Drain, Reason, Refusal, Slot, accept, serve};
+use micronode_hardening::{
+    ConnectionSlots, Counters, Drain, DrainSignal, RateLimiter, Reason, Refusal, Slot, Transport,
+    accept, serve,
+};
 use micronode_protocol::capability::caveat;
-use micronode_protocol::limits::WORKERS;
+use micronode_protocol::limits::{ADMIN_HANDSHAKES_PER_SECOND, WORKERS};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +63,10 @@ pub struct Bound {
     pub admin: SocketAddr,
     /// The data plane over OAP.
     pub oap: Option<SocketAddr>,
+    /// Whether the data plane speaks TLS.
+    pub tls: bool,
+    /// What a client pins when the node has made its certificate itself.
+    pub pin: Option<String>,
     /// Everything may be done with it, as long as the node runs.
     pub token: OperatorToken,
 }
@@ -86,6 +94,9 @@ pub enum RunError {
     /// Starting would serve requests that nobody authorised.
     #[error("{0}")]
     Unsafe(String),
+    /// TLS cannot be had as it is configured.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A listener could not be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -106,24 +117,41 @@ pub fn run(start: Start) -> Result<(), RunError> {
     runtime.block_on(control(start, log))
 }
 
-/// Whoever reaches a node in development mode may do everything, so nobody else than this machine
-/// may; and nobody else is spoken to in the clear.
-fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
+/// Whether a node would start with this configuration, as far as its listeners' security goes; the
+/// files that it names are read.
+pub fn check(loaded: &Loaded) -> Result<(), RunError> {
+    let config = &loaded.config;
+    Tls::new(&config.tls, &addresses(config), clock::now().mono_ms)?;
+    refuse_unsafe(config)
+}
+
+/// Where the listeners are.
+fn listeners(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)> {
     let oap = config.oap_address().map(|address| ("oap", address));
-    let planes = [("bind", config.bind), ("admin", config.admin)];
-    for (key, address) in planes.into_iter().chain(oap) {
-        if !address.ip().is_loopback() {
-            let why = if config.dev {
-                "--dev serves loopback only"
-            } else {
-                "tokens would be sent in the clear"
-            };
-            return Err(RunError::Unsafe(format!(
-                "{key} = {address}: {why}; use 127.0.0.1 or [::1]"
-            )));
-        }
+    [("bind", config.bind), ("admin", config.admin)]
+        .into_iter()
+        .chain(oap)
+}
+
+fn addresses(config: &Config) -> Vec<IpAddr> {
+    listeners(config).map(|(_, address)| address.ip()).collect()
+}
+
+/// Whoever reaches a node in development mode may do everything, so nobody else than this machine
+/// may reach it. And what leaves the machine can be read and changed on its way, tokens included.
+fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
+    let mut beyond = listeners(config).filter(|(_, address)| !address.ip().is_loopback());
+    match beyond.next() {
+        Some((key, address)) if config.dev => Err(RunError::Unsafe(format!(
+            "{key} = {address}: --dev serves loopback only; use 127.0.0.1 or [::1]"
+        ))),
+        Some((key, address)) if !config.tls.is_on() => Err(RunError::Unsafe(format!(
+            "{key} = {address}: beyond loopback a node speaks TLS only, or tokens would be sent in \
+             the clear: give --tls-cert and --tls-key, or --tls-self-signed, or listen on \
+             127.0.0.1 or [::1]"
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A connection of the data plane, on its way to a worker.
@@ -156,16 +184,21 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         admin: listeners.admin.local_addr()?,
         oap: oap.map(TcpListener::local_addr).transpose()?,
         token: OperatorToken::default(),
+        tls: loaded.config.tls.is_on(),
+        pin: None,
     };
     // An inherited socket is not bound by us, and must be as safe as one that is.
-    refuse_unsafe(&Config {
+    let as_bound = Config {
         bind: bound.http,
         admin: bound.admin,
         oap: bound.oap.map_or(OapListener::Off, OapListener::At),
         ..loaded.config.clone()
-    })?;
+    };
+    refuse_unsafe(&as_bound)?;
+    let tls = Tls::new(&as_bound.tls, &addresses(&as_bound), clock::now().mono_ms)?;
+    bound.pin = tls.as_ref().and_then(Tls::pin).map(ToOwned::to_owned);
 
-    let node = Arc::new(Node::new(&loaded));
+    let node = Arc::new(Node::new(&loaded).with_tls(tls));
     bound.token = OperatorToken(node.authority.operator_token());
     let data_drain = Drain::new();
     let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
@@ -179,8 +212,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     if let Some(oap) = &listeners.oap {
         data.push(accept_data(&node, Ingress::Oap, oap, &workers)?);
     }
-    let exposed = !bound.admin.ip().is_loopback();
-    let admin = accept_admin(&node, &listeners.admin, exposed)?;
+    let admin = accept_admin(&node, &listeners.admin)?;
     drop(listeners);
     let ticker = tick(&node, &workers);
     let reloads = watch_configuration(Reloader {
@@ -266,19 +298,44 @@ fn start_workers(
                 let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
                     return;
                 };
-                match ingress {
-                    Ingress::Http => {
-                        let context = Arc::clone(&node.data_plane);
-                        let service = service_fn(move |request| {
-                            guard::serve(Arc::clone(&node), peer, request)
-                        });
-                        serve(stream, slot, context, service, signal).await;
-                    }
-                    Ingress::Oap => oap::serve(node, stream, peer, slot, signal).await,
+                let Some(tls) = &node.tls else {
+                    return speak(node, ingress, stream, peer, slot, signal).await;
+                };
+                let on = match ingress {
+                    Ingress::Http => tls::Listener::Http,
+                    Ingress::Oap => tls::Listener::Oap,
+                };
+                let metrics = &node.metrics.tls;
+                let stream = tls::handshake(tls, metrics, on, stream, &slot, &signal).await;
+                if let Some(stream) = stream {
+                    let ingress = if stream.protocol() == Some(tls::Listener::OAP_PROTOCOL) {
+                        Ingress::Oap
+                    } else {
+                        ingress
+                    };
+                    speak(node, ingress, stream, peer, slot, signal).await;
                 }
             }
         },
     )
+}
+
+async fn speak<I: Transport + 'static>(
+    node: Arc<Node>,
+    ingress: Ingress,
+    stream: I,
+    peer: IpAddr,
+    slot: Slot,
+    drain: DrainSignal,
+) {
+    match ingress {
+        Ingress::Http => {
+            let context = Arc::clone(&node.data_plane);
+            let service = service_fn(move |request| guard::serve(Arc::clone(&node), peer, request));
+            serve(stream, slot, context, service, drain).await;
+        }
+        Ingress::Oap => oap::serve(node, stream, peer, slot, drain).await,
+    }
 }
 
 /// A supervised accept loop: every life of the task accepts on a duplicate of the same socket.
@@ -329,6 +386,7 @@ fn accept_data(
         Ingress::Http => ("data_listener", plane.render),
         Ingress::Oap => ("oap_listener", oap::raw),
     };
+    let render = if node.tls.is_some() { tls::raw } else { render };
     accept_loop(
         node,
         name,
@@ -353,31 +411,51 @@ fn accept_data(
     )
 }
 
-fn accept_admin(
-    node: &Arc<Node>,
-    listener: &TcpListener,
-    exposed: bool,
-) -> io::Result<AbortHandle> {
+fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Result<AbortHandle> {
     let context = &node.admin_plane;
+    // On loopback nobody listens in, and whoever asks needs neither certificate nor token.
+    let is_remote = !listener.local_addr()?.ip().is_loopback();
+    // This thread accepts for all planes: it must not be kept busy with handshakes.
+    let handshakes = Arc::new(RateLimiter::new(
+        ADMIN_HANDSHAKES_PER_SECOND,
+        Duration::from_secs(1),
+        clock::instant(),
+    ));
     // The admin plane is not drained: it answers until the process ends.
     let never = Drain::new().signal();
-    let stack = admin::stack(node, exposed);
+    let stack = admin::stack(node, is_remote);
     let plane = Arc::clone(context);
+    let render = if is_remote { tls::raw } else { context.render };
+    let node_of_loop = Arc::clone(node);
     accept_loop(
         node,
         "admin_listener",
         listener,
-        (&context.counters, context.render),
+        (&context.counters, render),
         &node.admin_slots,
         move |stream, peer, slot| {
             let context = Arc::clone(&plane);
+            let node = Arc::clone(&node_of_loop);
             let stack = stack.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(admin::Peer(peer));
                 // All of its layers are always ready.
                 stack.clone().call(request)
             });
-            tokio::spawn(serve(stream, slot, context, service, never.clone()));
+            if is_remote && handshakes.admit(clock::instant()).is_err() {
+                return context.counters.count(Reason::RateLimited);
+            }
+            let never = never.clone();
+            tokio::spawn(async move {
+                let Some(tls) = node.tls.as_ref().filter(|_| is_remote) else {
+                    return serve(stream, slot, context, service, never).await;
+                };
+                let (on, metrics) = (tls::Listener::Admin, &node.metrics.tls);
+                let stream = tls::handshake(tls, metrics, on, stream, &slot, &never).await;
+                if let Some(stream) = stream {
+                    serve(stream, slot, context, service, never).await;
+                }
+            });
         },
     )
 }
@@ -397,6 +475,9 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
                 let sample = node.sample(workers.delay_ms(), fd_percent);
                 node.readiness(|readiness| readiness.observe(clock::now().mono_ms, &sample));
                 node.authority.rotate(clock::now());
+                if let Some(tls) = &node.tls {
+                    tls.tick(clock::now().mono_ms);
+                }
                 while node.store.expire(clock::now()).more {
                     tokio::task::yield_now().await;
                 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod exposition;
 pub(crate) mod histogram;
+pub(crate) mod tls;
 
 use crate::ingress::http::routes::Route;
 use crate::readiness::Transition;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tls::TlsMetrics;
 
 /// The values of the `method` label; anything else counts as `OTHER`. Requests over OAP have no
 /// method; those that do what a route does are timed under it as [`OAP`].
@@ -112,6 +114,7 @@ pub(crate) struct Metrics {
     pub(crate) storage_get: Histogram,
     /// From the call to the object being visible, its body's arrival included.
     pub(crate) storage_put: Histogram,
+    pub(crate) tls: TlsMetrics,
     /// By (state entered, reason); both from fixed sets.
     transitions: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }

@@ -6,6 +6,7 @@ use crate::ingress::http::{openapi, problem};
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, State, Transition};
 use crate::supervisor::Supervisor;
+use crate::tls::Tls;
 use crate::{clock, fds};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -44,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) admin_plane: Arc<ConnectionContext>,
     pub(crate) data_slots: ConnectionSlots,
     pub(crate) admin_slots: ConnectionSlots,
+    /// What the listeners speak, where it is not plain.
+    pub(crate) tls: Option<Tls>,
     /// The OpenAPI document, made once.
     pub(crate) openapi: Bytes,
     readiness: Mutex<Readiness>,
@@ -168,11 +171,22 @@ impl Node {
             admin_plane: plane(),
             data_slots: ConnectionSlots::new(connection_cap(config)),
             admin_slots: ConnectionSlots::new(limits::ADMIN_CONNECTIONS),
+            tls: None,
             openapi: openapi::document(),
             readiness: Mutex::default(),
             state: AtomicU8::new(State::Starting as u8),
             config: ArcSwap::from_pointee(config.clone()),
         }
+    }
+
+    /// The node with TLS.
+    pub(crate) fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The posture towards post-quantum key exchange.
+    pub(crate) fn pq(&self) -> &'static str {
+        self.tls.as_ref().map_or("none", |tls| tls.pq().as_str())
     }
 
     /// The state of readiness in force.

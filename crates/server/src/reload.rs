@@ -1,8 +1,10 @@
 //! Taking over a new configuration while the node runs: on SIGHUP, or when its file has changed.
 
+use crate::clock;
 use crate::config::{ConfigError, Loaded};
 use crate::log::LogControl;
 use crate::node::Node;
+use crate::tls::Tls;
 use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::mem;
@@ -55,14 +57,25 @@ impl Reloader {
             Ok(loaded) => loaded,
             Err(error) => return tracing::error!("configuration not reloaded: {error}"),
         };
-        match self.node.config.load().reload(&loaded.config) {
-            Ok(changed) => {
-                self.log.set_level(loaded.config.log.level);
-                self.node.apply(loaded.config);
-                tracing::warn!(?changed, "configuration reloaded");
+        let mut changed = match self.node.config.load().reload(&loaded.config) {
+            Ok(changed) => changed,
+            Err(error) => return tracing::error!("configuration not reloaded: {error}"),
+        };
+        let now_ms = clock::now().mono_ms;
+        let tls = match Tls::reload(self.node.tls.as_ref(), &loaded.config.tls, now_ms) {
+            Ok(tls) => tls,
+            Err(error) => return tracing::error!("configuration not reloaded: {error}"),
+        };
+        self.log.set_level(loaded.config.log.level);
+        if let (Some(tls), Some(material)) = (&self.node.tls, tls) {
+            for key in tls.apply(material) {
+                if !changed.contains(&key) {
+                    changed.push(key);
+                }
             }
-            Err(error) => tracing::error!("configuration not reloaded: {error}"),
         }
+        self.node.apply(loaded.config);
+        tracing::warn!(?changed, "configuration reloaded");
     }
 }
 

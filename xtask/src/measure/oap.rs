@@ -23,7 +23,7 @@ const IN_FLIGHT: u64 = 64;
 const OBJECT_BYTES: usize = 1024;
 const HEADER_BYTES: usize = 38;
 /// Clock ticks per second of `/proc` on every Linux of today.
-const TICKS: f64 = 100.0;
+pub(super) const TICKS: f64 = 100.0;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a protocol has done in its time.

@@ -15,6 +15,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -24,11 +25,12 @@ use micronode_protocol::operation::TOKEN_TEXT_BYTES;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::origin::Origin;
 use super::{
     IDLE, NOT_A_RECEIPT, NOT_THE_RANGE, PROBLEM_BYTES, Pieces, Receipt, TOO_LONG, Upload, minted,
 };
 use crate::credentials::Credentials;
-use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, error};
+use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, error, tls};
 
 /// Bytes of the answer to an upload; the document has three short members.
 const RECEIPT_BYTES: usize = 4096;
@@ -45,8 +47,8 @@ type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 /// Connections to one node.
 #[derive(Debug)]
 pub(super) struct Http {
-    http: legacy::Client<HttpConnector, RequestBody>,
-    /// `http://host:port`, without a path.
+    http: legacy::Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// The URL, without a path.
     origin: String,
     options: Arc<ClientOptions>,
     credentials: Arc<Credentials>,
@@ -69,24 +71,30 @@ struct TokenDocument<'a> {
 
 impl Http {
     pub(super) fn new(
-        authority: &str,
+        origin: &Origin,
         options: Arc<ClientOptions>,
         credentials: Arc<Credentials>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(options.timeouts.connect));
+        connector.enforce_http(false);
+        let (scheme, tls) = if origin.tls {
+            ("https", tls::config(&options.tls, b"http/1.1")?)
+        } else {
+            ("http", tls::unused())
+        };
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(options.connections.get())
-            .build(connector);
-        Http {
+            .build(HttpsConnector::from((connector, tls)));
+        Ok(Http {
             http,
-            origin: format!("http://{authority}"),
+            origin: format!("{scheme}://{}", origin.authority),
             options,
             credentials,
-        }
+        })
     }
 
     pub(super) async fn head(&self, address: &Address) -> Result<ObjectInfo, Error> {
@@ -351,7 +359,7 @@ impl AnswerBody {
     /// The next piece; `None` only when the body came whole.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while let Some(frame) = within(self.read, self.body.frame()).await? {
-            let frame = frame.map_err(|error| TransportError::Connection(error.into()))?;
+            let frame = frame.map_err(|error| TransportError::Connection(error.into()).sorted())?;
             if let Ok(piece) = frame.into_data() {
                 return Ok(Some(piece));
             }
@@ -390,7 +398,7 @@ async fn while_moving<F: Future>(
 /// Sorts a failed request: no connection, our own body, or the connection.
 fn request_failed(error: legacy::Error) -> Error {
     if error.is_connect() {
-        return TransportError::Connect(error.into()).into();
+        return TransportError::Connect(error.into()).sorted();
     }
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -405,7 +413,7 @@ fn request_failed(error: legacy::Error) -> Error {
             return Error::Source(io::Error::new(error.kind(), error.to_string()));
         }
     }
-    TransportError::Connection(error.into()).into()
+    TransportError::Connection(error.into()).sorted()
 }
 
 /// The `max-age` of a `Cache-Control` value.

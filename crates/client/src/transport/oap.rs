@@ -34,6 +34,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::minted;
+use super::origin::Origin;
 use crate::credentials::Credentials;
 use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, clock};
 use call::{Call, Failed};
@@ -51,8 +52,7 @@ const TOKEN_BYTES: usize = 2 + TOKEN_TEXT_BYTES + 8;
 pub(super) struct Oap(Arc<Shared>);
 
 struct Shared {
-    /// `HOST:PORT`.
-    authority: String,
+    node: connect::Way,
     options: Arc<ClientOptions>,
     credentials: Arc<Credentials>,
     /// The last connection, and the generation of the token in its HELLO. Locked while another is
@@ -62,7 +62,7 @@ struct Shared {
 
 impl fmt::Debug for Oap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Oap").field(&self.0.authority).finish()
+        f.debug_tuple("Oap").field(&self.0.node).finish()
     }
 }
 
@@ -77,7 +77,7 @@ enum Until {
 
 impl Oap {
     pub(super) fn new(
-        authority: String,
+        origin: Origin,
         options: Arc<ClientOptions>,
         credentials: Arc<Credentials>,
     ) -> Result<Self, Error> {
@@ -85,7 +85,7 @@ impl Oap {
             token.capability().ok_or(Error::TokenNotBase64)?;
         }
         Ok(Oap(Arc::new(Shared {
-            authority,
+            node: connect::Way::new(origin, &options)?,
             options,
             credentials,
             link: Mutex::new(None),
@@ -253,7 +253,7 @@ impl Oap {
                         .map(|cap| cap.ok_or(Error::TokenNotBase64))
                         .transpose()?;
                     let hello = connect::hello(cap.as_deref().map_or(&[], Vec::as_slice));
-                    let opened = connect::connect(&self.0.authority, &hello).await?;
+                    let opened = connect::connect(&self.0.node, &hello).await?;
                     let (opened, _) = link.insert((Link::start(opened), generation));
                     Ok((Arc::clone(opened), false))
                 }

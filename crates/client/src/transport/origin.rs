@@ -8,8 +8,12 @@ use crate::Error;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) scheme: Scheme,
+    /// Whether TLS is below it.
+    pub(super) tls: bool,
     /// `HOST:PORT`; over HTTP the port may be left out.
     pub(super) authority: String,
+    /// The host alone, an IPv6 address without its brackets.
+    pub(super) host: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +39,28 @@ fn parse(url: &str) -> Result<Origin, &'static str> {
     if authority.as_str().contains('@') {
         return Err("it contains a user; rights come from a token");
     }
-    let host = authority.host().len();
-    if authority.as_str().len() > host && authority.port_u16().is_none() {
+    let host = authority.host();
+    if authority.as_str().len() > host.len() && authority.port_u16().is_none() {
         // It would be left out, and the scheme's own port asked instead.
         return Err("its port is not a number up to 65535");
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err("it has a path; a node is served at the root");
     }
-    let scheme = match uri.scheme_str() {
-        Some("http") => Scheme::Http,
-        Some("oap") if authority.port_u16().is_none() => {
+    let (scheme, tls) = match uri.scheme_str() {
+        Some("http") => (Scheme::Http, false),
+        Some("https") => (Scheme::Http, true),
+        Some("oap" | "oaps") if authority.port_u16().is_none() => {
             return Err("it has no port, and OAP has none of its own; write oap://HOST:PORT");
         }
-        Some("oap") => Scheme::Oap,
-        Some("https") => return Err("this client speaks plain http only"),
-        Some("oaps") => return Err("this client speaks plain oap only"),
-        _ => return Err("it does not start with http:// or oap://"),
+        Some("oap") => (Scheme::Oap, false),
+        Some("oaps") => (Scheme::Oap, true),
+        _ => return Err("it does not start with http://, https://, oap:// or oaps://"),
     };
     Ok(Origin {
         scheme,
+        tls,
+        host: host.trim_matches(['[', ']']).to_owned(),
         authority: authority.to_string(),
     })
 }
@@ -74,6 +80,16 @@ mod tests {
 
     #[test]
     fn a_node_is_named_by_scheme_and_authority() {
+        for (url, tls, host) in [
+            ("http://node", false, "node"),
+            ("https://node", true, "node"),
+            ("https://[::1]:8080", true, "::1"),
+            ("oap://[::1]:8081", false, "::1"),
+            ("oaps://node:8081", true, "node"),
+        ] {
+            let origin = parse(url).unwrap();
+            assert_eq!((origin.tls, origin.host.as_str()), (tls, host), "{url}");
+        }
         for (url, scheme, authority) in [
             ("http://127.0.0.1:8080", Scheme::Http, "127.0.0.1:8080"),
             ("http://127.0.0.1:8080/", Scheme::Http, "127.0.0.1:8080"),
@@ -82,6 +98,8 @@ mod tests {
             ("oap://127.0.0.1:8081", Scheme::Oap, "127.0.0.1:8081"),
             ("oap://[::1]:8081/", Scheme::Oap, "[::1]:8081"),
             ("oap://node:1", Scheme::Oap, "node:1"),
+            ("https://node", Scheme::Http, "node"),
+            ("oaps://node:1", Scheme::Oap, "node:1"),
         ] {
             let origin = parse(url).unwrap();
             assert_eq!(
@@ -95,8 +113,7 @@ mod tests {
             ("oap://", "not a URL"),
             ("/o/", "no host"),
             ("127.0.0.1:8080", "does not start"),
-            ("https://node", "plain http"),
-            ("oaps://node:8081", "plain oap"),
+            ("oaps://node", "no port"),
             ("ftp://node", "does not start"),
             ("http://node/path", "has a path"),
             ("http://node/?q", "has a path"),

@@ -41,9 +41,7 @@ impl Config {
                 };
                 output::write(text.as_bytes())?;
             }
-            ConfigVerb::Check(args) => {
-                args.load()?;
-            }
+            ConfigVerb::Check(args) => micronode_server::check(&args.load()?)?,
         }
         Ok(Exit::Done)
     }
@@ -85,6 +83,21 @@ pub(super) struct ConfigArgs {
     /// What happens when memory is full: refuse or lru
     #[arg(long, value_name = "POLICY")]
     eviction: Option<String>,
+    /// Certificate and its chain, PEM: the data listeners speak TLS
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Authorities, PEM, one of which has to have signed a client's certificate
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// Speak TLS with a certificate made at start, in memory
+    #[arg(long)]
+    tls_self_signed: bool,
+    /// Post-quantum key exchange: prefer, require or off
+    #[arg(long, value_name = "WHETHER")]
+    pq: Option<String>,
     /// error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -110,7 +123,8 @@ impl ConfigArgs {
 
     /// The given flags, by the key that each sets.
     fn flags(&self) -> Vec<(&'static str, String)> {
-        let dev = self.dev.then(|| "true".to_owned());
+        let given = |flag: bool| flag.then(|| "true".to_owned());
+        let (dev, self_signed) = (given(self.dev), given(self.tls_self_signed));
         [
             ("dev", &dev),
             ("bind", &self.bind),
@@ -121,6 +135,11 @@ impl ConfigArgs {
             ("limits.in_flight", &self.in_flight),
             ("workers", &self.workers),
             ("memory.eviction", &self.eviction),
+            ("tls.cert", &self.tls_cert),
+            ("tls.key", &self.tls_key),
+            ("tls.client_ca", &self.tls_client_ca),
+            ("tls.self_signed", &self_signed),
+            ("tls.pq", &self.pq),
             ("log.level", &self.log_level),
             ("log.format", &self.log_format),
         ]
@@ -153,9 +172,10 @@ mod tests {
     fn every_flag_in_the_table_of_keys_sets_its_key() {
         for key in KEYS {
             let Some(flag) = key.flag else { continue };
-            let value = if flag == "--dev" { "true" } else { "7" };
+            let is_bare = ["--dev", "--tls-self-signed"].contains(&flag);
+            let value = if is_bare { "true" } else { "7" };
             let mut line = vec!["micronode", flag];
-            if flag != "--dev" {
+            if !is_bare {
                 line.push(value);
             }
             let flags = Flags::try_parse_from(line).map(|flags| flags.args.flags());

@@ -24,6 +24,7 @@ use crate::{allocator, output};
   micronode run
   micronode run --dev
   micronode run --config node.toml --memory 2GiB --token-fd 3 3>token >start.json
+  micronode run --tls-cert node.pem --tls-key node.key --pq require
   MICRO_LIMITS__RPS=0 micronode run --dev --bind 127.0.0.1:0")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -72,15 +73,20 @@ fn banner(bound: &Bound, token: Option<&str>) -> Zeroizing<String> {
     let Bound {
         http, admin, oap, ..
     } = bound;
-    let oap = oap.map_or_else(String::new, |oap| format!(" and oap://{oap}"));
+    let s = if bound.tls { "s" } else { "" };
+    let oap = oap.map_or_else(String::new, |oap| format!(" and oap{s}://{oap}"));
     let export = token.map_or_else(String::new, |token| {
         format!("  export MICRO_TOKEN={token}\n")
     });
+    let (pinned, trusted) = match &bound.pin {
+        Some(pin) => (format!(" --pin {pin}"), format!(" -k --pinnedpubkey {pin}")),
+        None => Default::default(),
+    };
     Zeroizing::new(format!(
-        "micronode is ready: data on http://{http}{oap}, admin on http://{admin}
+        "micronode is ready: data on http{s}://{http}{oap}, admin on http://{admin}
 
-{export}  echo hello | micronode --url http://{http} put -
-  curl -H \"Authorization: Bearer $MICRO_TOKEN\" --data-binary @FILE http://{http}/put
+{export}  echo hello | micronode --url http{s}://{http}{pinned} put -
+  curl{trusted} -H \"Authorization: Bearer $MICRO_TOKEN\" --data-binary @FILE http{s}://{http}/put
   curl http://{admin}/readyz
 
 Everything is held in memory and forgotten at the end (Ctrl-C).
@@ -97,6 +103,9 @@ fn start_line(bound: &Bound, token: Option<&str>) -> Zeroizing<String> {
     if let Some(oap) = oap {
         line["oap"] = oap.to_string().into();
     }
+    if let Some(pin) = &bound.pin {
+        line["pin"] = pin.as_str().into();
+    }
     if let Some(token) = token {
         line["token"] = token.into();
     }
@@ -106,7 +115,7 @@ fn start_line(bound: &Bound, token: Option<&str>) -> Zeroizing<String> {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match error {
-            RunError::Unsafe(_) => Exit::Usage,
+            RunError::Unsafe(_) | RunError::Tls(_) => Exit::Usage,
             RunError::Listen(_) | RunError::System(_) => Exit::Failed,
         };
         Failure::new(exit, error.to_string())

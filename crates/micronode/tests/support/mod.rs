@@ -19,6 +19,7 @@ mod connection;
 mod node;
 pub mod oap;
 mod response;
+pub mod tls;
 
 pub use connection::{Connection, chunked};
 pub use node::Node;

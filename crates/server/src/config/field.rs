@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::authority::{Deny, Issuer, ItemProblems, check_name};
@@ -28,6 +29,8 @@ pub(super) enum Field {
     Oap(Place<OapListener>),
     /// `auto`, or at least these bytes.
     Budget(Place<Budget>, u64),
+    /// A file; the empty text is none.
+    Path(Place<Option<PathBuf>>),
     /// The index of one of these words.
     Word(Place<usize>, &'static [&'static str]),
     Name(Place<String>),
@@ -140,6 +143,7 @@ impl Field {
                 };
                 (place.set)(config, value);
             }
+            Self::Path(place) => (place.set)(config, (!text.is_empty()).then(|| text.into())),
             Self::Word(place, words) => {
                 let value = words.iter().position(|word| *word == text).ok_or_else(|| {
                     malformed(Reason::Word {
@@ -212,6 +216,9 @@ impl Field {
                 Budget::Auto => "auto".to_owned(),
                 Budget::Bytes(bytes) => size::Text(bytes).to_string(),
             },
+            Self::Path(place) => {
+                (place.get)(config).map_or_else(String::new, |path| path.display().to_string())
+            }
             Self::Word(place, words) => words[(place.get)(config)].to_owned(),
             Self::Name(place) => (place.get)(config),
             Self::Deny(place, _) => joined((place.get)(config).texts()),
@@ -228,6 +235,7 @@ impl Field {
             Self::Address(place) => (place.get)(a) != (place.get)(b),
             Self::Oap(place) => (place.get)(a) != (place.get)(b),
             Self::Budget(place, _) => (place.get)(a) != (place.get)(b),
+            Self::Path(place) => (place.get)(a) != (place.get)(b),
             Self::Word(place, _) => (place.get)(a) != (place.get)(b),
             Self::Name(place) => (place.get)(a) != (place.get)(b),
             Self::Deny(place, _) => (place.get)(a) != (place.get)(b),
@@ -245,6 +253,7 @@ impl Field {
             Self::Address(_) => "an address such as \"127.0.0.1:8080\"",
             Self::Oap(_) => "\"auto\", \"off\" or an address such as \"127.0.0.1:8081\"",
             Self::Budget(..) => "\"auto\" or a size such as \"1GiB\"",
+            Self::Path(_) => "a path in quotes",
             Self::Word(..) => "a word in quotes",
             Self::Name(_) => "a name in quotes",
             Self::Deny(..) => "an array of strings",

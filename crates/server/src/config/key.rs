@@ -8,7 +8,7 @@ use micronode_protocol::limits;
 use super::authority::ItemProblems;
 use super::field::{Beyond, Field, Place, Refused, Shape};
 use super::problem::Reason;
-use super::{Config, Eviction, LogFormat, LogLevel};
+use super::{Config, Eviction, LogFormat, LogLevel, Pq};
 
 /// Which way an operator may move a value from its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +211,15 @@ macro_rules! narrow {
                 config.$($field).+ = value.try_into().expect("the key's range fits its type");
             },
         }
+    };
+}
+
+macro_rules! path {
+    ($($field:ident).+) => {
+        Field::Path(Place {
+            get: |config| config.$($field).+.clone(),
+            set: |config, path| config.$($field).+ = path,
+        })
     };
 }
 
@@ -445,6 +454,47 @@ pub static KEYS: &[Key] = &[
         "When the budget is full: \"refuse\" writes, or drop the \"lru\" objects.",
     )
     .flag("--eviction"),
+    Key::any(
+        "tls.cert",
+        path!(tls.cert),
+        "File of the certificate and its chain, PEM; with it, the data listeners speak TLS 1.3 only.",
+    )
+    .live()
+    .flag("--tls-cert"),
+    Key::any(
+        "tls.key",
+        path!(tls.key),
+        "File of the certificate's private key, PEM.",
+    )
+    .live()
+    .flag("--tls-key"),
+    Key::any(
+        "tls.client_ca",
+        path!(tls.client_ca),
+        "File of the authorities, PEM, one of which has to have signed a client's certificate.",
+    )
+    .live()
+    .flag("--tls-client-ca"),
+    Key::any(
+        "tls.self_signed",
+        Field::Flag(place!(tls.self_signed)),
+        "Speak TLS with a certificate made at start, in memory; the start line has its pin.",
+    )
+    .flag("--tls-self-signed"),
+    Key::any(
+        "tls.pq",
+        word!(Pq, tls.pq),
+        "X25519MLKEM768: \"prefer\" it, \"require\" it, or \"off\" for X25519 alone.",
+    )
+    .flag("--pq"),
+    Key::any(
+        "tls.ticket_ttl",
+        Field::Duration(
+            place!(tls.ticket_ttl),
+            limits::TICKET_TTL_MIN..=limits::TICKET_TTL_MAX,
+        ),
+        "How often the key of session tickets is replaced; it opens tickets for as long again.",
+    ),
     Key::any(
         "auth.name",
         Field::Name(cloned!(auth.name)),

@@ -65,7 +65,8 @@ impl Loaded {
 pub(super) fn toml(key: &Key, text: &str) -> String {
     match key.shape() {
         Shape::Bare => text.to_owned(),
-        Shape::Quoted => format!("\"{text}\""),
+        // A path may hold anything.
+        Shape::Quoted => toml::Value::from(text).to_string(),
         Shape::List => array(items(text).map(|item| format!("\"{item}\""))),
         Shape::Tables(names) => array(items(text).map(|item| {
             let fields = fields(names, item).map(|(name, text)| format!("{name} = \"{text}\""));

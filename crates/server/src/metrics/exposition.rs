@@ -1,6 +1,7 @@
 //! `/metrics`: every metric of the node in OpenMetrics text. Names and labels are a contract.
 
 use super::histogram::Histogram;
+use super::tls::{Failure, Group};
 use super::{METHODS, Metrics, STATUSES};
 use crate::call::code_of;
 use crate::ingress::http::routes::Route;
@@ -50,6 +51,7 @@ impl prometheus_client::collector::Collector for Collector {
         refusals(&mut page, &self.0)?;
         authority(&mut page, &self.0)?;
         oap(&mut page, &self.0.metrics)?;
+        tls(&mut page, &self.0.metrics)?;
         storage(&mut page, &self.0)?;
         node(&mut page, &self.0)?;
         process(&mut page)
@@ -242,6 +244,43 @@ fn oap(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     )
 }
 
+fn tls(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+    let metrics = &metrics.tls;
+    let handshakes = Group::ALL.into_iter().flat_map(|(group, name)| {
+        [true, false].map(|resumed| {
+            let labels = [
+                ("kx", name),
+                ("resumed", if resumed { "true" } else { "false" }),
+            ];
+            (
+                labels,
+                ConstCounter::new(metrics.handshakes(group, resumed)),
+            )
+        })
+    });
+    page.family(
+        "tls_handshakes",
+        "TLS handshakes by key exchange, and whether a session was resumed",
+        MetricType::Counter,
+        handshakes,
+    )?;
+    let failures = Failure::ALL.into_iter().map(|(failure, name)| {
+        let count = metrics.failures(failure);
+        ([("reason", name)], ConstCounter::new(count))
+    });
+    page.family(
+        "tls_handshake_failures",
+        "TLS handshakes that came to nothing",
+        MetricType::Counter,
+        failures,
+    )?;
+    page.counter(
+        "pq_downgrade_refused",
+        "Peers without post-quantum key exchange that were refused",
+        metrics.failures(Failure::PqRequired),
+    )
+}
+
 fn storage(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     let stats = node.store.stats();
     page.histogram(
@@ -367,7 +406,7 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", env!("MICRONODE_REVISION")),
         ("amnesia", "true"),
-        ("pq", "off"),
+        ("pq", node.pq()),
     ];
     page.family(
         "micronode_info",

@@ -1,6 +1,7 @@
-//! Opening a connection: TCP, then HELLO and its answer.
+//! Opening a connection: TCP, TLS where the URL asks for it, then HELLO and its answer.
 
-use std::io;
+use std::sync::Arc;
+use std::{fmt, io};
 
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header, Kind, VERSION};
@@ -8,11 +9,15 @@ use micronode_protocol::limits::{
     OAP_CHUNK_BYTES, OAP_FRAME_BYTES, OAP_FRAME_BYTES_MIN, OAP_STREAMS,
 };
 use micronode_protocol::operation::{CONTROL, HELLO, Hello, PutRequest, Welcome};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::{Error, TransportError, error};
+use super::super::origin::Origin;
+use crate::{ClientOptions, Error, TransportError, error, tls};
 
 /// A chunk behind the longest fields fits the smallest frame that a node may be set to, so that no
 /// frame of this client needs to be measured.
@@ -24,9 +29,47 @@ const _: () = assert!(
 const NOT_OAP: Error = Error::Protocol("it is not OAP/1; is this the port of another protocol?");
 const NOT_A_WELCOME: Error = Error::Protocol("it does not answer HELLO");
 
+/// What bytes come and go on.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// How to get to the node.
+pub(super) struct Way {
+    /// `HOST:PORT`.
+    authority: String,
+    /// With TLS: how, and what the node's certificate is for.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+impl Way {
+    pub(super) fn new(origin: Origin, options: &ClientOptions) -> Result<Self, Error> {
+        let tls = if origin.tls {
+            let config = tls::config(&options.tls, b"oap/1")?;
+            let name = ServerName::try_from(origin.host).map_err(|_| Error::InvalidUrl {
+                url: origin.authority.clone(),
+                reason: "its host is not a name that a certificate could be for",
+            })?;
+            Some((config, name))
+        } else {
+            None
+        };
+        Ok(Way {
+            authority: origin.authority,
+            tls,
+        })
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority)
+    }
+}
+
 /// A connection whose HELLO has been answered.
 pub(super) struct Opened {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Box<dyn Socket>,
     /// Holds what may have come behind the answer.
     pub(super) decoder: Decoder,
     /// Streams at once.
@@ -52,11 +95,22 @@ pub(super) fn hello(cap: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Connects and says HELLO. How long that may take is for the caller.
-pub(super) async fn connect(authority: &str, hello: &[u8]) -> Result<Opened, Error> {
-    let not_connected = |error: io::Error| TransportError::Connect(error.into());
-    let mut socket = TcpStream::connect(authority).await.map_err(not_connected)?;
-    socket.set_nodelay(true).map_err(not_connected)?;
+pub(super) async fn connect(way: &Way, hello: &[u8]) -> Result<Opened, Error> {
+    let not_connected = |error: io::Error| TransportError::Connect(error.into()).sorted();
+    let tcp = TcpStream::connect(&way.authority)
+        .await
+        .map_err(not_connected)?;
+    tcp.set_nodelay(true).map_err(not_connected)?;
+    let mut socket: Box<dyn Socket> = match &way.tls {
+        None => Box::new(tcp),
+        Some((config, name)) => {
+            let connector = TlsConnector::from(Arc::clone(config));
+            let secured = connector.connect(name.clone(), tcp).await;
+            Box::new(secured.map_err(not_connected)?)
+        }
+    };
     socket.write_all(hello).await.map_err(not_connected)?;
+    socket.flush().await.map_err(not_connected)?;
     let mut decoder = Decoder::new(OAP_FRAME_BYTES);
     let answer = loop {
         match decoder.next() {
@@ -68,7 +122,10 @@ pub(super) async fn connect(authority: &str, hello: &[u8]) -> Result<Opened, Err
         let read = socket.read_buf(&mut decoder.spare()).await;
         if read.map_err(not_connected)? == 0 {
             let early = "the node closed the connection instead of answering HELLO";
-            return Err(not_connected(io::Error::new(io::ErrorKind::UnexpectedEof, early)).into());
+            return Err(not_connected(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                early,
+            )));
         }
     };
     Ok(Opened {

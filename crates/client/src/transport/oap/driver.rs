@@ -1,21 +1,22 @@
 //! The task of one connection: bytes from the socket into the table of streams, and back. It waits
 //! for the socket and never for a caller.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use micronode_protocol::codec::{Decoder, Encoder};
 use micronode_protocol::frame::{Flags, Header};
 use micronode_protocol::limits::OAP_WRITE_AHEAD_BYTES;
 use micronode_protocol::operation::Operation;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::WriteHalf;
-use tokio::task::coop::consume_budget;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::IDLE;
+use super::connect::Socket;
 use super::ended::Ended;
 use super::link::Shared;
 
@@ -32,14 +33,15 @@ impl Drop for EndCalls {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn drive(shared: Arc<Shared>, socket: TcpStream, decoder: Decoder) {
+pub(super) async fn drive(shared: Arc<Shared>, socket: Box<dyn Socket>, decoder: Decoder) {
     let calls = EndCalls(shared);
     let ended = serve(&calls.0, socket, decoder).await;
     calls.0.end(ended);
 }
 
-async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> Ended {
-    let (mut reader, writer) = socket.split();
+async fn serve(shared: &Shared, mut socket: Box<dyn Socket>, mut decoder: Decoder) -> Ended {
+    // What was written may still be in the TLS session.
+    let mut unflushed = false;
     let mut encoder = Encoder::new();
     let mut resting: Option<Instant> = None;
     // What came together with the answer to HELLO.
@@ -66,23 +68,39 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
         } else {
             resting = None;
         }
-        let mut spare = decoder.spare();
+        // Both directions in one look, so that neither waits for the other; a socket that is always
+        // ready ends a look by itself, for others to have a turn.
+        let moved = poll_fn(|cx| {
+            let mut wrote = Poll::Pending;
+            if writes {
+                wrote = poll_write(cx, shared, &mut socket, &mut encoder);
+                unflushed = true;
+            }
+            if unflushed && let Poll::Ready(flushed) = Pin::new(&mut socket).poll_flush(cx) {
+                unflushed = false;
+                if flushed.is_err() {
+                    wrote = Poll::Ready(flushed);
+                }
+            }
+            let read = pin!(socket.read_buf(&mut decoder.spare())).poll(cx);
+            if wrote.is_pending() && read.is_pending() {
+                return Poll::Pending;
+            }
+            Poll::Ready((wrote, read))
+        });
         tokio::select! {
-            read = reader.read_buf(&mut spare) => {
+            (wrote, read) = moved => {
+                if let Poll::Ready(Err(error)) = wrote {
+                    shared.break_off(error.into());
+                }
                 match read {
-                    Ok(0) => return Ended::Closed,
-                    Ok(_) => shared.progress.lock().read(),
-                    Err(error) => return error.into(),
+                    Poll::Ready(Ok(0)) => return Ended::Closed,
+                    Poll::Ready(Ok(_)) => shared.progress.lock().read(),
+                    Poll::Ready(Err(error)) => return error.into(),
+                    Poll::Pending => continue,
                 }
                 if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
                     return ended;
-                }
-            }
-            ready = writer.writable(), if writes => {
-                // A socket that takes everything must not keep other tasks from their turn.
-                consume_budget().await;
-                if let Err(error) = ready.and_then(|()| write(shared, &writer, &mut encoder)) {
-                    shared.break_off(error.into());
                 }
             }
             () = shared.work.notified() => {}
@@ -97,7 +115,12 @@ async fn serve(shared: &Shared, mut socket: TcpStream, mut decoder: Decoder) -> 
 }
 
 /// Writes what the socket takes without waiting.
-fn write(shared: &Shared, writer: &WriteHalf<'_>, encoder: &mut Encoder) -> io::Result<()> {
+fn poll_write(
+    cx: &mut Context<'_>,
+    shared: &Shared,
+    socket: &mut Box<dyn Socket>,
+    encoder: &mut Encoder,
+) -> Poll<io::Result<()>> {
     let mut slices = [IoSlice::new(b""); SLICES];
     let count = encoder.slices(&mut slices);
     {
@@ -105,22 +128,26 @@ fn write(shared: &Shared, writer: &WriteHalf<'_>, encoder: &mut Encoder) -> io::
         // after that, and what is just leaving it must not take for unsent.
         let mut streams = shared.streams.lock();
         if streams.ended().is_some() {
-            return Ok(());
+            return Poll::Ready(Ok(()));
         }
         streams.writing(encoder.end());
     }
     let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-    let result = match writer.try_write_vectored(&slices[..count]) {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+    let result = match Pin::new(socket).poll_write_vectored(cx, &slices[..count]) {
+        Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         result => result,
     };
-    if let Ok(taken) = result {
+    let taken = match result {
+        Poll::Ready(Ok(taken)) => Some(taken),
+        Poll::Pending => Some(0),
+        Poll::Ready(Err(_)) => None,
+    };
+    if let Some(taken) = taken {
         encoder.advance(taken);
         shared.progress.lock().written(taken, offered);
     }
     shared.streams.lock().written(encoder.written());
-    result.map(drop)
+    result.map_ok(drop)
 }
 
 /// Hands in all frames that are there.

@@ -27,7 +27,7 @@ fn link(streams: usize) -> (Arc<Link>, TcpStream, TcpStream) {
     let (node, _) = listener.accept().unwrap();
     socket.set_nonblocking(true).unwrap();
     let opened = Opened {
-        socket: tokio::net::TcpStream::from_std(socket.try_clone().unwrap()).unwrap(),
+        socket: Box::new(tokio::net::TcpStream::from_std(socket.try_clone().unwrap()).unwrap()),
         decoder: Decoder::new(OAP_FRAME_BYTES),
         streams,
     };

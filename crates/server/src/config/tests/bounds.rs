@@ -30,6 +30,7 @@ const EDGES: &str = "
     limits.drain_grace          -          0s    1h                     3600001ms
     limits.facets.storage_read  0          1     1048576                1048577
     limits.facets.storage_write 0          1     1048576                1048577
+    tls.ticket_ttl              999ms      1s    1d                     86400001ms
     memory.budget               16777215B  16MiB 18446744073709551615B  16777216TiB
     auth.key_ttl                999ms      1s    1d                     86400001ms
     auth.token_ttl              999ms      1s    1d                     86400001ms

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn a_reload_is_all_or_nothing() {
-    const LIVE: [&str; 11] = [
+    const LIVE: [&str; 14] = [
         "issuers",
         "limits.rps",
         "limits.in_flight",
@@ -15,6 +15,9 @@ fn a_reload_is_all_or_nothing() {
         "limits.drain_grace",
         "limits.facets.storage_read",
         "limits.facets.storage_write",
+        "tls.cert",
+        "tls.key",
+        "tls.client_ca",
         "auth.exchange_rps",
         "auth.deny",
         "log.level",
