@@ -1,4 +1,4 @@
-//! The client of one node; its operations are in `object`, `put`, `download` and `liveness`.
+//! The client of one node; its operations are in `object`, `put`, `download`, `token` and `liveness`.
 
 use crate::retry::Attempts;
 use crate::transport::Transport;

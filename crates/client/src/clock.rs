@@ -1,25 +1,27 @@
-//! The wall clock, read here and nowhere else: over OAP a node tells dates.
+//! The wall clock, read here and nowhere else: a node tells dates.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The time from now to a date, in Unix milliseconds; none at all if it has passed.
-pub(crate) fn time_until(unix_ms: u64) -> Duration {
+/// The time from now to a date; none at all if it has passed.
+pub(crate) fn until(date: SystemTime) -> Duration {
     #[expect(
         clippy::disallowed_methods,
         reason = "a date says nothing without the clock"
     )]
     let now = SystemTime::now();
-    // A clock set before 1970 reads as 0.
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(unix_ms).saturating_sub(now)
+    date.duration_since(now).unwrap_or_default()
+}
+
+/// A date in Unix milliseconds.
+pub(crate) fn date(unix_ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
 
 /// A date in RFC 3339, UTC, to the millisecond; `None` behind the year 9999, where it has no form.
 pub(crate) fn rfc3339(unix_ms: u64) -> Option<String> {
-    let date = UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms))?;
     let mut text = String::new();
-    write!(text, "{}", humantime::format_rfc3339_millis(date)).ok()?;
+    write!(text, "{}", humantime::format_rfc3339_millis(date(unix_ms))).ok()?;
     Some(text)
 }
 
@@ -39,7 +41,7 @@ mod tests {
 
     #[test]
     fn what_has_passed_is_no_time_away_and_the_last_date_is() {
-        assert_eq!(time_until(0), Duration::ZERO);
-        assert!(time_until(u64::MAX) > Duration::from_secs(1 << 40));
+        assert_eq!(until(date(0)), Duration::ZERO);
+        assert!(until(date(u64::MAX)) > Duration::from_secs(1 << 40));
     }
 }

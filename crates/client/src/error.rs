@@ -1,6 +1,7 @@
 //! What can go wrong, sorted by what the caller can do about it.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -35,6 +36,9 @@ pub enum Error {
     /// The answer is not one that the contract of the wire allows.
     #[error("the answer is not one a micronode gives: {0}")]
     Protocol(&'static str),
+    /// The client has no token that lives, and its grant was not exchanged for one.
+    #[error("cannot exchange the grant for a token: {0}")]
+    Grant(#[source] Arc<Error>),
     /// The bytes to upload could not be read.
     #[error("cannot read the bytes to upload: {0}")]
     Source(#[source] io::Error),
@@ -77,14 +81,31 @@ impl Error {
         match self {
             Error::Problem(problem) => problem.retryable,
             Error::Transport(_) => true,
+            Error::Grant(error) => error.is_retryable(),
             _ => false,
         }
+    }
+
+    /// Whether the node refused a token that has been [renewed](crate::ClientOptions::grant) since.
+    pub(crate) fn is_renewed(&self) -> bool {
+        matches!(self, Error::Problem(problem)
+            if problem.retryable && matches!(problem.status, 401 | 403))
+    }
+
+    /// The error of an answer that had begun. One that loses its authority then was not refused
+    /// for what it asks; to ask again is to know.
+    pub(crate) fn of_begun_answer(mut self) -> Self {
+        if let Error::Problem(problem) = &mut self {
+            problem.retryable |= problem.status == 401;
+        }
+        self
     }
 
     /// How long the node asks to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Problem(problem) => problem.retry_after,
+            Error::Grant(error) => error.retry_after(),
             _ => None,
         }
     }
@@ -93,6 +114,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Error::Problem(problem) => Some(problem.status),
+            Error::Grant(error) => error.status(),
             Error::Integrity(Integrity::Stored { .. }) => Some(ErrorCode::IntegrityFail.status()),
             _ => None,
         }
@@ -197,7 +219,8 @@ pub struct Problem {
     pub code: Option<String>,
     /// What went wrong this time, for people. Free of control characters.
     pub detail: Option<String>,
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later. Also true where the token was refused and the
+    /// client has another by now.
     pub retryable: bool,
     /// The node's correlation id of the request, to find it in the node's log.
     pub corr_id: Option<String>,

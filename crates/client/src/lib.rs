@@ -22,11 +22,14 @@
 //! - **Retried where that is safe**, under one visible [`RetryPolicy`]: interrupted reads go on
 //!   at the first group not yet verified, uploads go to the address of their content and so can
 //!   be repeated, and a node that says when to come back is believed.
+//! - **Authorised.** A client that holds a [`Grant`](ClientOptions::grant) exchanges it for a token
+//!   before its first request, renews the token ahead of its end, and exchanges anew when a node
+//!   has forgotten it, as after a restart. Clones share the token, and make one exchange at a time.
 //!
 //! A node is spoken to over HTTP/1.1 or OAP/1, with TLS or without (`https`, `oaps`), as the URL
-//! says. Operations do the same over both,
-//! and fail with the same errors. Over HTTP, requests at once need as many connections; over OAP
-//! they share one, and those beyond what the node takes at once wait for their turn here.
+//! says. Operations do the same over both, and fail with the same errors. Over HTTP, requests at
+//! once need as many connections; over OAP they share one, and those beyond what the node takes at
+//! once wait for their turn here.
 //!
 //! Beside all that, an [`Issuer`] signs grants, offline.
 //!
@@ -36,6 +39,7 @@
 
 mod client;
 mod clock;
+mod credentials;
 mod download;
 mod error;
 mod issuer;
@@ -45,9 +49,11 @@ mod options;
 mod put;
 mod range;
 mod retry;
+mod secret;
 mod source;
 mod span;
 mod tls;
+mod token;
 mod transport;
 
 pub use client::Client;
@@ -55,9 +61,11 @@ pub use download::{Download, Piece};
 pub use error::{Error, Integrity, Problem, Transport as TransportError};
 pub use issuer::{Issuer, Seed, SeedError};
 pub use object::ObjectInfo;
-pub use options::{ClientOptions, InvalidToken, Timeouts, Token};
+pub use options::{ClientOptions, Timeouts};
 pub use put::{OnSent, PutOptions, Stored};
 pub use range::{ByteRange, InvalidRange};
 pub use retry::RetryPolicy;
+pub use secret::{Grant, InvalidGrant, InvalidToken, Token};
 pub use span::SPAN_BYTES;
 pub use tls::{Authorities, Identity, InvalidTls, Pin, TlsOptions};
+pub use token::{MintOptions, Minted};

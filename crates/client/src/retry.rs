@@ -3,6 +3,7 @@
 //! Whether and when is decided here and nowhere else. Whether a call is safe to repeat is for the
 //! operation, which does not ask when it is not.
 
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -15,6 +16,9 @@ use crate::Error;
 /// `first_delay × 2^(n-1)`, at most `max_delay`, so that clients refused together do not come
 /// back together. A `Retry-After` of the node is a lower bound on that time. A download that
 /// advances starts over with a full budget: what is bounded is time without progress.
+///
+/// A request that was refused for its token, which has then been renewed, is repeated once at
+/// once. That is no attempt by this policy, because the node has not considered the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included; 0 counts as 1.
@@ -77,6 +81,8 @@ pub(crate) struct Attempts {
     /// When the first attempt failed, since something came through.
     failing_since: Option<Instant>,
     made: u32,
+    /// It was repeated because the token was renewed.
+    renewed: bool,
 }
 
 impl Attempts {
@@ -85,6 +91,7 @@ impl Attempts {
             policy,
             failing_since: None,
             made: 0,
+            renewed: false,
         }
     }
 
@@ -92,10 +99,14 @@ impl Attempts {
     pub(crate) fn progressed(&mut self) {
         self.failing_since = None;
         self.made = 0;
+        self.renewed = false;
     }
 
     /// Waits for the next attempt, or gives the error back when there shall be none.
     pub(crate) async fn pause_after(&mut self, error: Error) -> Result<(), Error> {
+        if error.is_renewed() && !mem::replace(&mut self.renewed, true) {
+            return Ok(());
+        }
         self.made += 1;
         if !error.is_retryable() {
             return Err(error);

@@ -12,13 +12,15 @@ mod origin;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use micronode_protocol::Address;
+use zeroize::Zeroize;
 
-use crate::{ClientOptions, Error, ObjectInfo};
+use crate::credentials::{Credentials, Lease};
+use crate::{ClientOptions, Error, Grant, MintOptions, Minted, ObjectInfo, Token};
 use origin::{Origin, Scheme};
 
 /// Bytes read of an error answer; a problem document is far smaller.
@@ -33,6 +35,9 @@ const TOO_LONG: Error = Error::Protocol("it is longer than any such answer");
 const NOT_A_RECEIPT: Error = Error::Protocol("it does not say what was stored");
 /// Other bytes than those asked for.
 const NOT_THE_RANGE: Error = Error::Protocol("it is not the range asked for");
+
+/// An answer to a mint or an exchange that is not one.
+const NOT_A_TOKEN: Error = Error::Protocol("it is no token");
 
 /// Success with an upload that has not ended.
 pub(crate) const TOO_EARLY: Error = Error::Protocol("it came before the end of the upload");
@@ -66,6 +71,7 @@ pub(crate) struct Receipt {
 pub(crate) struct Transport {
     wire: Wire,
     options: Arc<ClientOptions>,
+    credentials: Arc<Credentials>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +90,15 @@ macro_rules! on_wire {
     };
 }
 
+/// The same, of a call that needs a token.
+macro_rules! authorised {
+    ($self:ident, $call:ident($($argument:expr),*)) => {{
+        let lease = $self.lease().await?;
+        let result = on_wire!($self, $call($($argument),*));
+        $self.judge(lease, result).await
+    }};
+}
+
 impl Transport {
     /// The wire that the URL's scheme names. Nothing is sent.
     pub(crate) fn new(url: &str, options: ClientOptions) -> Result<Self, Error> {
@@ -95,11 +110,24 @@ impl Transport {
             });
         }
         let options = Arc::new(options);
+        let credentials = Arc::new(Credentials::new(&options));
         let wire = match origin.scheme {
-            Scheme::Http => Wire::Http(Arc::new(http::Http::new(&origin, Arc::clone(&options))?)),
-            Scheme::Oap => Wire::Oap(oap::Oap::new(origin, Arc::clone(&options))?),
+            Scheme::Http => Wire::Http(Arc::new(http::Http::new(
+                &origin,
+                Arc::clone(&options),
+                Arc::clone(&credentials),
+            )?)),
+            Scheme::Oap => Wire::Oap(oap::Oap::new(
+                origin,
+                Arc::clone(&options),
+                Arc::clone(&credentials),
+            )?),
         };
-        Ok(Transport { wire, options })
+        Ok(Transport {
+            wire,
+            options,
+            credentials,
+        })
     }
 
     pub(crate) fn options(&self) -> &ClientOptions {
@@ -108,22 +136,22 @@ impl Transport {
 
     /// What the node says about an object.
     pub(crate) async fn head(&self, address: &Address) -> Result<ObjectInfo, Error> {
-        on_wire!(self, head(address))
+        authorised!(self, head(address))
     }
 
     /// The wire form of an object's manifest, at most `limit` bytes of it.
     pub(crate) async fn manifest(&self, address: &Address, limit: usize) -> Result<Bytes, Error> {
-        on_wire!(self, manifest(address, limit))
+        authorised!(self, manifest(address, limit))
     }
 
     /// Which of at most [`HAS_ADDRESSES`](micronode_protocol::limits::HAS_ADDRESSES) objects are
     /// there. The answer may speak of another number of them.
     pub(crate) async fn has(&self, addresses: &[Address]) -> Result<Vec<bool>, Error> {
-        on_wire!(self, has(addresses))
+        authorised!(self, has(addresses))
     }
 
     pub(crate) async fn delete(&self, address: &Address) -> Result<(), Error> {
-        on_wire!(self, delete(address))
+        authorised!(self, delete(address))
     }
 
     /// The bytes at `range`, which is not empty, of an object of `size` bytes. An answer that
@@ -134,26 +162,52 @@ impl Transport {
         range: Range<u64>,
         size: u64,
     ) -> Result<Body, Error> {
-        Ok(match &self.wire {
-            Wire::Http(http) => Body::Http(http.read(address, range, size).await?),
-            Wire::Oap(oap) => Body::Oap(oap.read(address, range, size).await?),
-        })
+        let lease = self.lease().await?;
+        let result = match &self.wire {
+            Wire::Http(http) => http.read(address, range, size).await.map(Body::Http),
+            Wire::Oap(oap) => oap.read(address, range, size).await.map(Body::Oap),
+        };
+        self.judge(lease, result).await
     }
 
     /// Uploads what `pieces` give. Nothing is taken from them before there is a connection, and
     /// no more than a few are held.
     pub(crate) async fn put(&self, upload: &Upload, pieces: Pieces) -> Result<Receipt, Error> {
-        on_wire!(self, put(upload, pieces))
+        authorised!(self, put(upload, pieces))
     }
 
     /// The same bytes back.
     pub(crate) async fn echo(&self, bytes: Bytes) -> Result<Bytes, Error> {
-        on_wire!(self, echo(bytes))
+        authorised!(self, echo(bytes))
     }
 
     /// Whether the node answers.
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        on_wire!(self, ping())
+        authorised!(self, ping())
+    }
+
+    /// A token with the caveats of the client's own and those asked for.
+    pub(crate) async fn mint(&self, options: &MintOptions) -> Result<Minted, Error> {
+        authorised!(self, mint(options.document().into()))
+    }
+
+    /// A token for a grant, which needs no token.
+    pub(crate) async fn exchange(&self, grant: Bytes) -> Result<Minted, Error> {
+        on_wire!(self, exchange(grant))
+    }
+
+    async fn lease(&self) -> Result<Option<Arc<Lease>>, Error> {
+        let exchange = |grant: Grant| self.exchange(grant.bytes());
+        self.credentials.lease(exchange).await
+    }
+
+    async fn judge<T>(
+        &self,
+        lease: Option<Arc<Lease>>,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        let exchange = |grant: Grant| self.exchange(grant.bytes());
+        self.credentials.judge(lease, result, exchange).await
     }
 }
 
@@ -166,9 +220,26 @@ pub(crate) enum Body {
 impl Body {
     /// The next piece; `None` only when the body came whole.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        match self {
+        let next = match self {
             Body::Http(body) => body.next().await,
             Body::Oap(body) => body.next().await,
-        }
+        };
+        next.map_err(Error::of_begun_answer)
     }
+}
+
+/// Takes a token out of an answer as `read` finds it there, and wipes the answer.
+fn minted(
+    answer: Bytes,
+    read: impl FnOnce(&[u8]) -> Option<(&str, SystemTime)>,
+) -> Result<Minted, Error> {
+    let minted = read(&answer).and_then(|(token, expires_at)| {
+        let token = Token::new(token).ok()?;
+        token.capability()?;
+        Some(Minted { token, expires_at })
+    });
+    if let Ok(mut answer) = answer.try_into_mut() {
+        answer.zeroize();
+    }
+    minted.ok_or(NOT_A_TOKEN)
 }

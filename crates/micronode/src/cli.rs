@@ -1,7 +1,9 @@
 //! The command line: what all verbs share, and the list of verbs. One file per verb.
 
+mod caveat;
 mod completions;
 mod config;
+mod credentials;
 mod get;
 mod has;
 mod issuer;
@@ -9,26 +11,21 @@ mod man;
 mod put;
 mod rm;
 mod run;
+mod token;
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use micronode_client::{
-    Authorities, Client, ClientOptions, Identity, InvalidTls, Pin, TlsOptions, Token,
-};
+use micronode_client::{Authorities, Client, ClientOptions, Identity, InvalidTls, Pin, TlsOptions};
 
 use crate::failure::{Exit, Failure};
-
-/// Holds the token of the verbs that talk to a node. Not a flag, because every user of a machine
-/// can read the flags of its processes.
-const TOKEN_VARIABLE: &str = "MICRO_TOKEN";
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, \
 4 refused (authority or limit), 5 integrity.
 
-MICRO_TOKEN in the environment is presented as the authority of every request.";
+Authority comes from the environment: MICRO_TOKEN is presented with every request; MICRO_GRANT, or \
+the file that MICRO_GRANT_FILE or --grant-file names, is exchanged for tokens.";
 
 /// A private node in one binary: verified content-addressed objects over HTTP and OAP.
 #[derive(Parser)]
@@ -51,6 +48,9 @@ struct NodeArgs {
         default_value = "http://127.0.0.1:8080"
     )]
     url: String,
+    /// Exchange the grant in this file for tokens; instead of MICRO_TOKEN and MICRO_GRANT
+    #[arg(long, global = true, env = credentials::GRANT_FILE, value_name = "FILE")]
+    grant_file: Option<PathBuf>,
     /// With TLS: trust these certificate authorities, PEM, instead of the system's
     #[arg(long, global = true, env = "MICRO_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -87,6 +87,7 @@ enum Verb {
     Get(get::Get),
     Has(has::Has),
     Rm(rm::Rm),
+    Token(token::Token),
     Issuer(issuer::Issuer),
     Config(config::Config),
     Completions(completions::Completions),
@@ -103,6 +104,7 @@ impl Cli {
             Verb::Get(get) => asynchronous(get.run(&node.client()?, node.json)),
             Verb::Has(has) => asynchronous(has.run(&node.client()?, node.json)),
             Verb::Rm(rm) => asynchronous(rm.run(&node.client()?, node.json)),
+            Verb::Token(token) => token.run(&node),
             Verb::Issuer(issuer) => issuer.run(node.json),
             Verb::Config(config) => config.run(node.json),
             Verb::Completions(completions) => completions.run(),
@@ -113,18 +115,10 @@ impl Cli {
 
 impl NodeArgs {
     fn client(&self) -> Result<Client, Failure> {
-        let token = match env::var(TOKEN_VARIABLE) {
-            Ok(token) => Some(
-                Token::new(token.trim())
-                    .map_err(|error| Failure::usage(format!("{TOKEN_VARIABLE}: {error}")))?,
-            ),
-            Err(env::VarError::NotPresent) => None,
-            Err(env::VarError::NotUnicode(_)) => {
-                return Err(Failure::usage(format!("{TOKEN_VARIABLE} is not text")));
-            }
-        };
+        let (token, grant) = credentials::read(self.grant_file.as_deref())?;
         let options = ClientOptions {
             token,
+            grant,
             tls: self.tls()?,
             ..ClientOptions::default()
         };

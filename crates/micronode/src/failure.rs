@@ -118,6 +118,7 @@ fn exit(error: &Error) -> Exit {
             400 | 405 | 500 => Exit::Failed,
             _ => Exit::Refused,
         },
+        Error::Grant(error) => exit(error),
         Error::Integrity(_) => Exit::Integrity,
         Error::InvalidUrl { .. }
         | Error::TokenNotBase64
@@ -131,6 +132,15 @@ fn exit(error: &Error) -> Exit {
 fn hint(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Problem(problem) => return problem_hint(problem),
+        Error::Grant(error) => match error.status() {
+            Some(401) => {
+                "does the node know the issuer (`issuers`), and not deny it (`auth.deny`)?"
+            }
+            Some(403) => {
+                "the grant has ended, is not valid yet, or is for another node: see `micronode token inspect`"
+            }
+            _ => return hint(error),
+        },
         Error::Integrity(Integrity::Upload { .. }) => {
             "the bytes changed on their way; put them again"
         }
@@ -154,8 +164,10 @@ fn hint(error: &Error) -> Option<String> {
 
 fn problem_hint(problem: &Problem) -> Option<String> {
     let hint = match problem.status {
-        401 => "set MICRO_TOKEN to a token of this node",
-        403 => "MICRO_TOKEN does not allow this; ask for a token that does",
+        401 => {
+            "set MICRO_TOKEN to a token of this node, or MICRO_GRANT to a grant of an issuer that it knows"
+        }
+        403 => "MICRO_TOKEN, or the grant, does not allow this or has ended; ask for one that does",
         404 => "the object was never put there, has expired, or was deleted",
         409 => "remove the names that point at the object first",
         413 => "the node's limits.max_object bounds the size of objects",
@@ -228,10 +240,10 @@ mod tests {
             failure.what,
             "file: the node answered 401 Unauthorized (corr_id id-1)"
         );
+        let hint = failure.hint.unwrap();
         assert!(
-            failure
-                .hint
-                .is_some_and(|hint| hint.contains("MICRO_TOKEN"))
+            hint.contains("MICRO_TOKEN") && hint.contains("MICRO_GRANT"),
+            "{hint}"
         );
     }
 }

@@ -5,7 +5,7 @@
 //! bounds, printing, reloading and suggestions all read it, so a key is added in one place.
 //!
 //! Not for caps that nobody may configure (they are constants in `protocol::limits`), and not for
-//! what a client is told (`MICRO_URL`, `MICRO_TOKEN`, `MICRO_GRANT`). There is deliberately no
+//! what a client is told (`MICRO_URL`, `MICRO_TOKEN`, `MICRO_GRANT` and the like). There is deliberately no
 //! `Deserialize`: it would be a second way in, around the checks.
 
 mod authority;

@@ -21,18 +21,25 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use micronode_protocol::Address;
 use micronode_protocol::limits::HAS_ADDRESSES;
+use micronode_protocol::operation::TOKEN_TEXT_BYTES;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::origin::Origin;
-use super::{IDLE, NOT_A_RECEIPT, NOT_THE_RANGE, PROBLEM_BYTES, Pieces, Receipt, TOO_LONG, Upload};
-use crate::{ClientOptions, Error, ObjectInfo, TransportError, error, tls};
+use super::{
+    IDLE, NOT_A_RECEIPT, NOT_THE_RANGE, PROBLEM_BYTES, Pieces, Receipt, TOO_LONG, Upload, minted,
+};
+use crate::credentials::Credentials;
+use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, error, tls};
 
 /// Bytes of the answer to an upload; the document has three short members.
 const RECEIPT_BYTES: usize = 4096;
 
 /// Bytes of one answer to `has`: `false` and a comma per address, with room for white space.
 const HAS_ANSWER_BYTES: usize = 16 * HAS_ADDRESSES + 1024;
+
+/// Bytes of an answer with a token, with room for white space and members to come.
+const TOKEN_ANSWER_BYTES: usize = TOKEN_TEXT_BYTES + 1024;
 
 /// Pieces of a request body. An `Err` is a failure to read what shall be sent.
 type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
@@ -44,6 +51,7 @@ pub(super) struct Http {
     /// The URL, without a path.
     origin: String,
     options: Arc<ClientOptions>,
+    credentials: Arc<Credentials>,
 }
 
 /// A node's answer to an upload.
@@ -54,8 +62,19 @@ struct ReceiptDocument {
     expires_at: Option<String>,
 }
 
+/// A node's answer to a mint or an exchange.
+#[derive(Deserialize)]
+struct TokenDocument<'a> {
+    token: &'a str,
+    expires_at: &'a str,
+}
+
 impl Http {
-    pub(super) fn new(origin: &Origin, options: Arc<ClientOptions>) -> Result<Self, Error> {
+    pub(super) fn new(
+        origin: &Origin,
+        options: Arc<ClientOptions>,
+        credentials: Arc<Credentials>,
+    ) -> Result<Self, Error> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(options.timeouts.connect));
@@ -74,6 +93,7 @@ impl Http {
             http,
             origin: format!("{scheme}://{}", origin.authority),
             options,
+            credentials,
         })
     }
 
@@ -178,6 +198,32 @@ impl Http {
         self.echo(Bytes::new()).await.map(drop)
     }
 
+    pub(super) async fn mint(&self, document: Bytes) -> Result<Minted, Error> {
+        let request = self.request(Method::POST, "/cap/mint").bytes(document);
+        self.token(request).await
+    }
+
+    pub(super) async fn exchange(&self, grant: Bytes) -> Result<Minted, Error> {
+        let mut request = self.request(Method::POST, "/cap/exchange").bytes(grant);
+        // The grant is its own authority.
+        request.request.headers_mut().remove(header::AUTHORIZATION);
+        self.token(request).await
+    }
+
+    /// Sends a request that is answered with a token.
+    async fn token(&self, request: Outgoing) -> Result<Minted, Error> {
+        let answer = self
+            .send(request)
+            .await?
+            .collect(TOKEN_ANSWER_BYTES)
+            .await?;
+        minted(answer, |answer| {
+            let document: TokenDocument<'_> = serde_json::from_slice(answer).ok()?;
+            let expires_at = humantime::parse_rfc3339(document.expires_at).ok()?;
+            Some((document.token, expires_at))
+        })
+    }
+
     /// Sends a request without a body.
     async fn call(&self, method: Method, path: &str) -> Result<Answer, Error> {
         self.send(self.request(method, path)).await
@@ -190,10 +236,10 @@ impl Http {
         let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        if let Some(token) = &self.options.token {
+        if let Some(lease) = self.credentials.current() {
             request
                 .headers_mut()
-                .insert(header::AUTHORIZATION, token.header().clone());
+                .insert(header::AUTHORIZATION, lease.token().header().clone());
         }
         Outgoing {
             request,

@@ -1,7 +1,8 @@
 //! OAP/1 to one node: operations into payloads, and payloads into what they say.
 //!
 //! All calls share one connection, which is opened by the first of them and again by the next
-//! after it has ended. How it is opened is in `connect`, who may use it in `link`; `driver` moves
+//! after it has ended. Its HELLO brings the token, so a token that is renewed has the next call
+//! open another connection; what is in progress on the old one ends there. How it is opened is in `connect`, who may use it in `link`; `driver` moves
 //! its bytes, `streams` knows what each call has still to send and what has come for it, and a
 //! `call` is one of them as its caller sees it. `read` and `upload` are the two that stream.
 
@@ -25,14 +26,17 @@ use std::{fmt, io, mem};
 
 use bytes::Bytes;
 use micronode_protocol::Address;
-use micronode_protocol::capability::base64url;
-use micronode_protocol::limits::{CAPABILITY_BYTES, MEDIA_TYPE_BYTES};
-use micronode_protocol::operation::{HeadReply, Operation, decode_presence};
+use micronode_protocol::limits::MEDIA_TYPE_BYTES;
+use micronode_protocol::operation::{
+    HeadReply, Operation, TOKEN_TEXT_BYTES, TokenReply, decode_presence,
+};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::minted;
 use super::origin::Origin;
-use crate::{ClientOptions, Error, ObjectInfo, TransportError, clock};
+use crate::credentials::Credentials;
+use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, clock};
 use call::{Call, Failed};
 use link::Link;
 use stream::Request;
@@ -40,17 +44,20 @@ use stream::Request;
 /// Most bytes of what a node says about an object.
 const HEAD_BYTES: usize = 8 + 8 + 2 + MEDIA_TYPE_BYTES;
 
+/// Most bytes of an answer with a token.
+const TOKEN_BYTES: usize = 2 + TOKEN_TEXT_BYTES + 8;
+
 /// A way to one node. Clones share its connection.
 #[derive(Clone)]
 pub(super) struct Oap(Arc<Shared>);
 
 struct Shared {
     node: connect::Way,
-    /// The first frame of every connection; the token is in it.
-    hello: Bytes,
     options: Arc<ClientOptions>,
-    /// The last connection. Locked while another is opened, so that many callers open one.
-    link: Mutex<Option<Arc<Link>>>,
+    credentials: Arc<Credentials>,
+    /// The last connection, and the generation of the token in its HELLO. Locked while another is
+    /// opened, so that many callers open one.
+    link: Mutex<Option<(Arc<Link>, u64)>>,
 }
 
 impl fmt::Debug for Oap {
@@ -69,17 +76,18 @@ enum Until {
 }
 
 impl Oap {
-    pub(super) fn new(origin: Origin, options: Arc<ClientOptions>) -> Result<Self, Error> {
-        let cap = match &options.token {
-            Some(token) => {
-                base64url::decode(token.text(), CAPABILITY_BYTES).ok_or(Error::TokenNotBase64)?
-            }
-            None => Vec::new(),
-        };
+    pub(super) fn new(
+        origin: Origin,
+        options: Arc<ClientOptions>,
+        credentials: Arc<Credentials>,
+    ) -> Result<Self, Error> {
+        if let Some(token) = &options.token {
+            token.capability().ok_or(Error::TokenNotBase64)?;
+        }
         Ok(Oap(Arc::new(Shared {
             node: connect::Way::new(origin, &options)?,
-            hello: connect::hello(&cap),
             options,
+            credentials,
             link: Mutex::new(None),
         })))
     }
@@ -90,7 +98,7 @@ impl Oap {
             content_type: (!head.media_type.is_empty()).then(|| head.media_type.to_owned()),
             kept_for: Some(match head.expires_ms {
                 0 => ObjectInfo::FOR_EVER,
-                at => clock::time_until(at).min(ObjectInfo::FOR_EVER),
+                at => clock::until(clock::date(at)).min(ObjectInfo::FOR_EVER),
             }),
         })
         .await
@@ -151,6 +159,23 @@ impl Oap {
             .map(drop)
     }
 
+    pub(super) async fn mint(&self, document: Bytes) -> Result<Minted, Error> {
+        self.token(Operation::Mint, document).await
+    }
+
+    pub(super) async fn exchange(&self, grant: Bytes) -> Result<Minted, Error> {
+        self.token(Operation::Exchange, grant).await
+    }
+
+    /// Makes a call that is answered with a token.
+    async fn token(&self, operation: Operation, body: Bytes) -> Result<Minted, Error> {
+        let answer = self.ask(operation, Vec::new(), body, TOKEN_BYTES).await?;
+        minted(answer, |answer| {
+            let reply = TokenReply::decode(answer).ok()??;
+            Some((reply.token, clock::date(reply.expires_ms)))
+        })
+    }
+
     /// Makes a call whose request is at hand and whose answer has at most `limit` bytes.
     async fn ask(
         &self,
@@ -182,7 +207,7 @@ impl Oap {
     async fn open(&self, request: Request, until: Until) -> Result<Call, Error> {
         let mut again = true;
         loop {
-            let (link, used) = self.link().await?;
+            let (link, used) = self.link(request.operation).await?;
             let failed = match link.open(request.clone()).await {
                 Err(ended) => Failed {
                     error: ended.error(),
@@ -207,17 +232,30 @@ impl Oap {
         }
     }
 
-    /// A connection that is open as far as is known, and whether it was before.
-    async fn link(&self) -> Result<(Arc<Link>, bool), Error> {
+    /// A connection for such a call that is open as far as is known, and whether it was before.
+    async fn link(&self, operation: Operation) -> Result<(Arc<Link>, bool), Error> {
         let time = self.0.options.timeouts.connect;
         let link = timeout(time, async {
             let mut link = self.0.link.lock().await;
+            // A grant is its own authority: any connection will do, and a token that has ended
+            // must not keep one from being opened.
+            let exchanges = operation == Operation::Exchange;
+            let lease = self.0.credentials.current().filter(|_| !exchanges);
+            let generation = lease.as_ref().map_or(0, |lease| lease.generation());
             match &*link {
-                Some(link) if link.is_open() => Ok((Arc::clone(link), true)),
+                Some((link, of)) if link.is_open() && (exchanges || *of == generation) => {
+                    Ok((Arc::clone(link), true))
+                }
                 _ => {
                     *link = None;
-                    let opened = connect::connect(&self.0.node, &self.0.hello).await?;
-                    Ok((Arc::clone(link.insert(Link::start(opened))), false))
+                    let cap = lease.map(|lease| lease.token().capability());
+                    let cap = cap
+                        .map(|cap| cap.ok_or(Error::TokenNotBase64))
+                        .transpose()?;
+                    let hello = connect::hello(cap.as_deref().map_or(&[], Vec::as_slice));
+                    let opened = connect::connect(&self.0.node, &hello).await?;
+                    let (opened, _) = link.insert((Link::start(opened), generation));
+                    Ok((Arc::clone(opened), false))
                 }
             }
         });

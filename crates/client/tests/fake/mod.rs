@@ -4,6 +4,7 @@
 // Compiled into several test programs, none of which uses all of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod authority;
 pub mod oap;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -233,6 +233,8 @@ pub fn answer(objects: &Objects, request: &Request) -> (u16, Vec<Vec<u8>>) {
     let address = || Address::from_bytes(payload[..].try_into().expect("an address"));
     let one = |fields: Vec<u8>| (200, vec![fields]);
     match request.operation {
+        // Without a script, who is asked for authority has none to give.
+        Operation::Exchange | Operation::Mint => (401, vec![problem(401, "unauthenticated")]),
         Operation::Ping => one(payload.clone()),
         Operation::Echo => {
             let mut frames: Vec<_> = payload.chunks(GROUP_BYTES).map(<[u8]>::to_vec).collect();

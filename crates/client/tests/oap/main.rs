@@ -5,6 +5,7 @@
 mod fake;
 
 mod answers;
+mod authority;
 mod endings;
 mod hello;
 mod operations;

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Subcommand};
 use micronode_client::{Issuer as Signer, Seed, SeedError};
 use micronode_protocol::capability::base64url;
-use micronode_protocol::capability::caveat::Caveat;
 use micronode_protocol::capability::grant::Statement;
 use micronode_server::config::duration;
 use serde_json::json;
 
+use super::caveat;
 use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::output::{self, hex, rfc3339};
 
 /// Make an issuer, show it to nodes, and sign grants
 ///
@@ -73,7 +73,7 @@ struct Grant {
     subject: String,
     /// A condition on everything done under the grant, such as 'op = get,head'; may be given
     /// again. Without any, everything is allowed
-    #[arg(long = "caveat", value_name = "CAVEAT", value_parser = check_caveat)]
+    #[arg(long = "caveat", value_name = "CAVEAT", value_parser = caveat::check)]
     caveats: Vec<String>,
     /// How long the grant can be exchanged, such as 30d or 12h
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
@@ -148,7 +148,11 @@ impl Grant {
             nonce: Signer::nonce(),
             caveats: self.caveats.iter().map(String::as_str).collect(),
         };
-        let [starts, ends] = [statement.not_before, statement.not_after].map(rfc3339);
+        let date = |seconds| {
+            let date = UNIX_EPOCH + Duration::from_secs(seconds);
+            rfc3339(&humantime::format_rfc3339_seconds(date))
+        };
+        let [starts, ends] = [statement.not_before, statement.not_after].map(date);
         let ends = ends.ok_or_else(|| {
             Failure::usage("--ttl: the grant would end after the year 9999; give it less time")
         })?;
@@ -190,18 +194,6 @@ fn seed_failure(path: &Path, error: &SeedError) -> Failure {
     }
 }
 
-/// A caveat that nodes do not understand holds for nothing, so that the grant would be of no use.
-fn check_caveat(text: &str) -> Result<String, String> {
-    match Caveat::parse(text.as_bytes()) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(
-            "no node understands it; a caveat is a key, an operator and a value with one space \
-             between each, such as 'op = get,head' or 'name ^ builds/'"
-                .to_owned(),
-        ),
-    }
-}
-
 fn parse_time(text: &str) -> Result<SystemTime, String> {
     humantime::parse_rfc3339(text)
         .map_err(|_| "expected a time in UTC such as 2027-01-01T00:00:00Z".to_owned())
@@ -220,17 +212,4 @@ fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()
-}
-
-/// A date in RFC 3339; `None` behind the year 9999, where it has no form.
-fn rfc3339(unix_seconds: u64) -> Option<String> {
-    use std::fmt::Write;
-    let date = UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds))?;
-    let mut text = String::new();
-    write!(text, "{}", humantime::format_rfc3339_seconds(date)).ok()?;
-    Some(text)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

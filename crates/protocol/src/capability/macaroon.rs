@@ -151,6 +151,14 @@ impl<'a> Macaroon<'a> {
 
     /// The same macaroon with one more caveat: what any holder can make without asking the node.
     pub fn attenuate(&self, caveat: &[u8]) -> Result<Vec<u8>, MacaroonError> {
+        self.attenuate_all([caveat])
+    }
+
+    /// The same macaroon with these caveats more.
+    pub fn attenuate_all<'c>(
+        &self,
+        caveats: impl IntoIterator<Item = &'c [u8]>,
+    ) -> Result<Vec<u8>, MacaroonError> {
         let mut builder = Builder {
             bytes: Vec::with_capacity(CAPABILITY_BYTES),
             signature: Zeroizing::new(*self.signature),
@@ -160,7 +168,9 @@ impl<'a> Macaroon<'a> {
         for caveat in self.caveats() {
             builder.packet(caveat);
         }
-        builder.caveat(caveat)?;
+        for caveat in caveats {
+            builder.caveat(caveat)?;
+        }
         builder.finish()
     }
 }

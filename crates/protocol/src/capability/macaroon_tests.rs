@@ -251,10 +251,14 @@ proptest! {
         flip in any::<prop::sample::Index>(),
     ) {
         let key = RootKey::of(b"key");
-        let mut bytes = made(&key, &[]);
+        let plain = made(&key, &[]);
+        let mut bytes = plain.clone();
         for caveat in &caveats {
             bytes = Macaroon::parse(&bytes).unwrap().attenuate(caveat).unwrap();
         }
+        let at_once = caveats.iter().map(Vec::as_slice);
+        let at_once = Macaroon::parse(&plain).unwrap().attenuate_all(at_once);
+        prop_assert_eq!(at_once.as_ref(), Ok(&bytes));
         prop_assert!(verifies(&bytes, &key));
         let bit = flip.index(8 * bytes.len());
         bytes[bit / 8] ^= 1 << (bit % 8);

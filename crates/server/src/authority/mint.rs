@@ -74,8 +74,8 @@ impl Authority {
             (Some(holder), Some(own)) if !holder.rates().is_empty() => {
                 let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
                 let end = keyring::before(now.wall_ms.saturating_add(life));
-                keyring::check(&asked)
-                    .and_then(|()| attenuate(own, asked.iter().copied().chain([end.as_bytes()])))
+                let caveats = asked.iter().copied().chain([end.as_bytes()]);
+                keyring::check(&asked).and_then(|()| Ok(own.attenuate_all(caveats)?))
             }
             _ => {
                 let inherited = own.as_ref().map_or(&[][..], Macaroon::caveats);
@@ -117,20 +117,6 @@ impl Authority {
             expires_ms: ends.min(key_ends),
         })
     }
-}
-
-fn attenuate<'a>(
-    token: &Macaroon<'_>,
-    caveats: impl Iterator<Item = &'a [u8]>,
-) -> Result<Vec<u8>, MintError> {
-    let mut bytes = Vec::new();
-    for caveat in caveats {
-        bytes = match bytes.as_slice() {
-            [] => token.attenuate(caveat)?,
-            longer => Macaroon::parse(longer)?.attenuate(caveat)?,
-        };
-    }
-    Ok(bytes)
 }
 
 fn refused(error: MintError) -> CallError {

@@ -12,10 +12,11 @@ use super::problem::{ConfigError, Origin, Problem, Reason};
 use super::{Budget, Config, OapListener, memory};
 
 /// Variables with our prefix that tell a client what to talk to, and say nothing to a node.
-const CLIENT_VARIABLES: [&str; 7] = [
+pub(super) const CLIENT_VARIABLES: [&str; 8] = [
     "MICRO_URL",
     "MICRO_TOKEN",
     "MICRO_GRANT",
+    "MICRO_GRANT_FILE",
     "MICRO_CA",
     "MICRO_PIN",
     "MICRO_CLIENT_CERT",

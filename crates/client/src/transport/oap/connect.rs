@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use bytes::Bytes;
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header, Kind, VERSION};
 use micronode_protocol::limits::{
@@ -15,6 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use super::super::origin::Origin;
 use crate::{ClientOptions, Error, TransportError, error, tls};
@@ -77,7 +77,7 @@ pub(super) struct Opened {
 }
 
 /// The first frame of a connection. The capability in it is the authority of all that follow.
-pub(super) fn hello(cap: &[u8]) -> Bytes {
+pub(super) fn hello(cap: &[u8]) -> Zeroizing<Vec<u8>> {
     let document = Hello {
         ua: concat!("micronode/", env!("CARGO_PKG_VERSION")).into(),
         accept_comp: false,
@@ -91,7 +91,7 @@ pub(super) fn hello(cap: &[u8]) -> Bytes {
         cap_len: u16::try_from(cap.len()).expect("a capability within its cap"),
         ..Header::default()
     };
-    [&header.encode()[..], cap, &document].concat().into()
+    Zeroizing::new([&header.encode()[..], cap, &document].concat())
 }
 
 /// Connects and says HELLO. How long that may take is for the caller.
@@ -157,6 +157,7 @@ fn welcomed(answer: &Frame) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn answer(flags: Flags, code: u16, payload: Vec<u8>) -> Result<usize, Error> {
         let header = Header {

@@ -47,7 +47,7 @@ impl Oap {
     async fn send(&self, upload: &Upload, pieces: Pieces, time: Duration) -> Result<Call, Error> {
         let fields = put_fields(upload)?;
         // Nothing is taken before there is a connection.
-        self.link().await?;
+        self.link(Operation::ObjectPut).await?;
         let mut feed = Feed {
             pieces,
             left: upload.length,

@@ -10,6 +10,7 @@ fn variables_of_clients_and_strangers_are_not_ours() {
         ("MICRO_URL", "http://127.0.0.1:1"),
         ("MICRO_TOKEN", "secret"),
         ("MICRO_GRANT", "secret"),
+        ("MICRO_GRANT_FILE", "ci.grant"),
         ("MICROSCOPE", "x"),
         ("PATH", "/bin"),
         ("", ""),
