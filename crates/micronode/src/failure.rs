@@ -188,6 +188,7 @@ fn problem_hint(problem: &Problem) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn problem(status: u16) -> Error {
