@@ -131,7 +131,7 @@ fn caveats_stay_where_they_are_and_are_at_most_32() {
     let full = narrowed(node.token(), &["op = get"; 32]);
     assert_both(&node, Some(&full), Ask::Get(OBJECT), 200);
     // No library of ours makes the 33rd: the bytes of one more caveat in front of the end.
-    let mut more = full.clone();
+    let mut more = full;
     let end = more.len() - 35;
     more.splice(end..end, caveat("op = get"));
     assert_both(&node, Some(&more), Ask::Get(OBJECT), 401);
