@@ -24,6 +24,7 @@ mod listen;
 mod log;
 mod metrics;
 mod node;
+mod planes;
 mod readiness;
 mod reload;
 mod supervisor;

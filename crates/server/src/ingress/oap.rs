@@ -13,6 +13,7 @@
 //! frame is looked at, without a task, a timer or a copy of its bytes.
 
 mod answer;
+mod authority;
 mod clocks;
 mod inbox;
 mod long_frame;
@@ -22,6 +23,7 @@ mod question;
 mod requests;
 mod session;
 mod stream;
+mod work;
 
 use crate::call::CallError;
 use crate::ingress::http::problem;

@@ -1,42 +1,28 @@
 //! From the events of a connection to answers: guard, work, reply.
 
 use super::answer::render;
-use super::inbox::{Chunks, InboxBody, inbox};
-use super::long_frame::LongFrame;
+use super::inbox::inbox;
 use super::question::{self, Asked};
 use super::session::Session;
 use super::stream::{EchoBody, Stream, StreamState};
+use super::work::{Asking, Done, at_once, work};
 use super::{memory, pace::Moved};
-use crate::authority::{Failed, Holder, Presented};
-use crate::buffer::collect;
-use crate::call::{Call, CallBody, CallError, Needs, Reply};
+use crate::authority::Holder;
+use crate::call::{CallError, Needs, Reply};
 use crate::clock;
-use crate::dispatch::dispatch;
-use crate::guard::admission::{self, InProgress, Permits};
+use crate::guard::admission::{self, InProgress};
 use crate::ingress::http::problem;
 use crate::metrics::OAP;
-use crate::node::Node;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{Abortable, BoxFuture, abortable};
-use http_body_util::{BodyExt, Full};
-use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit, Progress, Transport};
+use futures_util::future::abortable;
+use micronode_hardening::{Permit, Progress, Transport};
 use micronode_protocol::ErrorCode;
-use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::connection::{Event, Part};
-use micronode_protocol::limits::{
-    AUTHORITY_RECHECK, DURATION_MAX, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES,
-    OAP_REQUEST_BYTES,
-};
-use micronode_protocol::operation::{CONTROL, Operation, PutRequest, Welcome};
+use micronode_protocol::limits::{OAP_INLINE_BYTES, OAP_REQUEST_BYTES};
+use micronode_protocol::operation::{CONTROL, Operation, Welcome};
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// What has become of a request that was not answered at once.
-pub(super) struct Done {
-    pub(super) corr_id: u64,
-    pub(super) result: Result<(Asked, Reply, Permits), CallError>,
-}
 
 /// The frame that opens a stream.
 struct Opening {
@@ -46,9 +32,6 @@ struct Opening {
     /// It was admitted before it came.
     admitted: Option<(Permit, Option<Arc<Holder>>)>,
 }
-
-/// A request at work, which ends when its stream is cancelled.
-pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 
 impl<I: Transport> Session<I> {
     pub(super) fn event(&mut self, event: Event, now: Instant) {
@@ -116,66 +99,6 @@ impl<I: Transport> Session<I> {
                 }
             }
         }
-    }
-
-    /// HELLO: who makes the requests that bring no capability of their own.
-    fn introduce(&mut self, cap: &[u8], now: Instant) -> Result<(), CallError> {
-        if !cap.is_empty() {
-            let access = Access {
-                op: None,
-                resource: Resource::Each,
-                body: 0,
-            };
-            let presented = Presented::Bytes(cap);
-            self.holder = admission::authority(&self.node, &presented, &access, self.peer, now)?;
-        }
-        Ok(())
-    }
-
-    /// Who makes a request: whom its own capability names, or else the connection's. `None` is one
-    /// that cannot be a capability.
-    pub(super) fn authority(
-        &self,
-        operation: Operation,
-        cap: Option<&[u8]>,
-        body: u64,
-        now: Instant,
-    ) -> Result<Option<Arc<Holder>>, CallError> {
-        let Needs::Capability(op) = question::needs(operation) else {
-            return Ok(None);
-        };
-        let access = Access {
-            op,
-            resource: Resource::Each,
-            body,
-        };
-        let presented = match (cap, &self.holder) {
-            (Some([]), Some(holder)) => {
-                admission::authority_again(&self.node, holder, &access, now)?;
-                return Ok(Some(Arc::clone(holder)));
-            }
-            (Some([]), None) => Presented::Nothing,
-            (Some(cap), _) => Presented::Bytes(cap),
-            (None, _) => Presented::Malformed,
-        };
-        admission::authority(&self.node, &presented, &access, self.peer, now)
-    }
-
-    /// Ends what has lost its authority: streams, and a long frame on its way.
-    pub(super) fn check_authority(&mut self, now: Instant) {
-        let node = Arc::clone(&self.node);
-        let ended = self.streams.iter().filter_map(|(corr_id, stream)| {
-            let holder = stream.in_progress.holder.as_deref()?;
-            (!node.stands(holder)).then_some(*corr_id)
-        });
-        for corr_id in ended.collect::<Vec<_>>() {
-            self.refuse(corr_id, CONTROL, &Failed::Ended.error());
-        }
-        let arriving = self.long_frame.as_ref().and_then(LongFrame::holder);
-        if arriving.is_some_and(|holder| !node.stands(holder)) {
-            self.give_up_long_frame(Failed::Ended.error());
-        }
-        self.check_authority_at = Some(now + AUTHORITY_RECHECK);
     }
 
     /// A request begins: the stages in the order of refusal, and its answer, if it needs no
@@ -389,130 +312,5 @@ impl<I: Transport> Session<I> {
                 abort.abort();
             }
         }
-    }
-}
-
-/// Carries out a request that is whole. An owned payload pins no read buffer.
-fn at_once(
-    node: &Arc<Node>,
-    operation: Operation,
-    holder: Option<&Arc<Holder>>,
-    payload: Bytes,
-    is_owned: bool,
-) -> Result<(Asked, Reply), CallError> {
-    if operation != Operation::ObjectPut {
-        policy(node, operation).check_length(payload.len() as u64)?;
-    }
-    let narrow = |call| admission::narrow(node, holder.map(Arc::as_ref), call);
-    let at_hand = |call| {
-        let reply = dispatch(node, narrow(call)?).now_or_never();
-        reply.expect("what is at hand is not waited for")
-    };
-    match operation {
-        // The same bytes go back, so they are not collected.
-        Operation::Echo => {
-            if let Some(holder) = holder {
-                let access = Access {
-                    op: None,
-                    resource: Resource::None,
-                    body: payload.len() as u64,
-                };
-                admission::authority_again(node, holder, &access, clock::instant())?;
-            }
-            // A short body is copied on its way out. A long one would keep the read buffer.
-            let bytes = if payload.len() > OAP_INLINE_BYTES && !is_owned {
-                memory::copy(node, &payload)?
-            } else {
-                payload
-            };
-            Ok((Asked::Echo, Reply::Echo(bytes)))
-        }
-        Operation::ObjectPut => {
-            let (fields, length) =
-                question::put_fields(&payload)?.ok_or_else(question::truncated)?;
-            let body = payload.slice(length..);
-            let declared = Some(body.len() as u64);
-            let body: CallBody = Box::pin(Full::new(body).map_err(|never| match never {}));
-            let call = Call::Put(question::put(&fields, declared, body)?);
-            Ok((Asked::Put, at_hand(call)?))
-        }
-        _ => {
-            let (asked, command) = question::command(operation, &payload, holder)?;
-            Ok((asked, at_hand(Call::Command(command))?))
-        }
-    }
-}
-
-/// A request that comes in parts, or has to wait for a permit.
-struct Asking {
-    operation: Operation,
-    holder: Option<Arc<Holder>>,
-    permit: Option<Permit>,
-    body: InboxBody,
-    is_one_frame: bool,
-    started: Instant,
-}
-
-/// Carries it out.
-async fn work(node: Arc<Node>, corr_id: u64, asking: Asking) -> Done {
-    let result = carry_out(&node, asking).await;
-    Done { corr_id, result }
-}
-
-async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Permits), CallError> {
-    let Asking {
-        operation,
-        holder,
-        permit,
-        body,
-        is_one_frame,
-        started,
-    } = asking;
-    let permit = match permit {
-        Some(permit) => permit,
-        None => admission::admit_in_place_of_another(node).await?,
-    };
-    let guarded = GuardedBody::new(body, None, &policy(node, operation), started)?;
-    let permits = admission::facet(node, question::cost(operation), permit)?;
-    let watch = guarded.watch();
-    let work = async {
-        let chunks = Chunks::new(guarded, is_one_frame);
-        let (asked, call) = match operation {
-            Operation::Echo => {
-                let body = Box::pin(chunks);
-                (Asked::Echo, Call::Echo { body })
-            }
-            Operation::ObjectPut => {
-                let put =
-                    |fields: &PutRequest<'_>, rest| question::put(fields, None, Box::pin(rest));
-                (Asked::Put, Call::Put(chunks.after_put_fields(put).await?))
-            }
-            _ => {
-                let payload = collect(Box::pin(chunks), &node.budget).await?;
-                let (asked, command) = question::command(operation, &payload, holder.as_ref())?;
-                (asked, Call::Command(command))
-            }
-        };
-        let call = admission::narrow(node, holder.as_deref(), call)?;
-        Ok::<_, CallError>((asked, dispatch(node, call).await?))
-    };
-    let (asked, reply) = Deadline::new(work, node.limits.request_deadline, watch).await??;
-    Ok((asked, reply, permits))
-}
-
-/// An upload streams; everything else is small enough to be taken as one.
-fn policy(node: &Node, operation: Operation) -> BodyPolicy {
-    match operation {
-        Operation::ObjectPut => {}
-        Operation::Exchange => return node.limits.one_shot_of(GRANT_TEXT_BYTES),
-        Operation::Mint => return node.limits.one_shot_of(MINT_BYTES),
-        _ => return node.limits.one_shot,
-    }
-    BodyPolicy::Streamed {
-        // The store has the last word on the object's size; the fields come on top of it.
-        cap: (node.limits.streamed.cap()).saturating_add(PutRequest::BYTES_MAX as u64),
-        // Only whole frames are seen here. The session sees their bytes, and has the pace.
-        interval: DURATION_MAX,
-        min_rate: 0,
     }
 }
