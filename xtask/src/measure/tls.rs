@@ -1,8 +1,8 @@
 //! What a connection over TLS costs the node: classical, hybrid and resumed handshakes, with an
-//! ECDSA and an RSA certificate.
+//! ECDSA and an RSA certificate, beside one without TLS.
 //!
 //! A connection is: connect, handshake, one GET of 1 KiB, close; and its cost is the node's user
-//! and system time. The client is an example of `micronode-client`, a process of its own. The six
+//! and system time. The client is an example of `micronode-client`, a process of its own. The
 //! kinds take turns within a run, and ratios are formed within it. What a handshake is made of is
 //! timed alone, by the same library on the same machine; the rest is the difference.
 
@@ -21,6 +21,8 @@ const CONNECTIONS: u32 = 2000;
 
 const CERTIFICATES: [&str; 2] = ["ecdsa", "rsa"];
 const KINDS: [&str; 3] = ["classical", "hybrid", "resumed"];
+/// Neither: no TLS.
+const PLAIN: &str = "plain";
 
 /// Builds the release binary, starts a node for each certificate, and prints tables.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
@@ -53,14 +55,16 @@ fn measure(binary: &Path, client: &Path, directory: &Path, runs: usize) -> Resul
             path(&format!("{certificate}.key")),
         );
         let tls = ["--rps", "0", "--tls-cert", &cert, "--tls-key", &key];
-        nodes.push((certificate, Node::start(binary, &tls)?, cert));
+        nodes.push((certificate, Node::start(binary, &tls)?, cert, &KINDS[..]));
     }
+    let plain = Node::start(binary, &["--rps", "0"])?;
+    nodes.push((PLAIN, plain, String::new(), &[PLAIN]));
     let mut cpu: HashMap<(&str, &str), Vec<f64>> = HashMap::new();
     let mut parts: HashMap<String, Vec<f64>> = HashMap::new();
     for _ in 0..runs {
-        for (certificate, node, ca) in &nodes {
+        for (certificate, node, ca, kinds) in &nodes {
             let address = node.address("http")?.to_string();
-            for kind in KINDS {
+            for &kind in *kinds {
                 let before = node.cpu_ticks()?;
                 output(
                     client,
@@ -80,6 +84,10 @@ fn measure(binary: &Path, client: &Path, directory: &Path, runs: usize) -> Resul
     }
 
     head(runs);
+    row(
+        "plain, CPU µs/connection",
+        &mut cpu[&(PLAIN, PLAIN)].clone(),
+    );
     for certificate in CERTIFICATES {
         for kind in KINDS {
             let mut samples = cpu[&(certificate, kind)].clone();
@@ -96,8 +104,8 @@ fn measure(binary: &Path, client: &Path, directory: &Path, runs: usize) -> Resul
     }
 
     println!(
-        "\n{:<36} {:>9} {:>12} {:>9} {:>9}",
-        "medians, µs", "whole", "key exchange", "signature", "rest"
+        "\n{:<24} {:>9} {:>9} {:>12} {:>9} {:>9}",
+        "medians, µs", "whole", "plain", "key exchange", "signature", "rest"
     );
     for samples in cpu.values_mut().chain(parts.values_mut()) {
         samples.sort_by(f64::total_cmp);
@@ -110,10 +118,11 @@ fn measure(binary: &Path, client: &Path, directory: &Path, runs: usize) -> Resul
                 "resumed" => (part("hybrid"), 0.0),
                 _ => (part(kind), part(certificate)),
             };
-            let rest = whole - exchange - signature;
+            let plain = median(&cpu[&(PLAIN, PLAIN)]);
+            let rest = whole - plain - exchange - signature;
+            let name = format!("{certificate}, {kind}");
             println!(
-                "{:<36} {whole:>9.1} {exchange:>12.1} {signature:>9.1} {rest:>9.1}",
-                format!("{certificate}, {kind}")
+                "{name:<24} {whole:>9.1} {plain:>9.1} {exchange:>12.1} {signature:>9.1} {rest:>9.1}"
             );
         }
     }
