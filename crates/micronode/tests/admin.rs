@@ -80,6 +80,8 @@ fn the_description_lists_every_route_that_answers() {
         "HEAD /o/{addr}/manifest",
         "POST /has",
         "POST /echo",
+        "POST /cap/exchange",
+        "POST /cap/mint",
         "GET /openapi.json",
         "HEAD /openapi.json",
     ];
