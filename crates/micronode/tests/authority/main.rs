@@ -7,6 +7,7 @@ mod keys;
 mod links;
 mod silence;
 mod strangers;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
