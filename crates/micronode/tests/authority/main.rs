@@ -5,6 +5,7 @@ mod caveats;
 mod grants;
 mod keys;
 mod links;
+mod pymacaroons;
 mod silence;
 mod strangers;
 mod streams;
