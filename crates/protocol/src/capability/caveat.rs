@@ -158,8 +158,14 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| canonical)
 }
 
-/// RFC 3339 in UTC, at a whole second or a part of one, not before 1970.
+/// RFC 3339 in UTC, at a whole second or a part of one, not before 1970. Leap seconds are none of
+/// the clock that this is compared with.
 fn time(text: &str) -> Option<Duration> {
+    // The library takes a point without digits, and a leap second for the second before it.
+    let (seconds, fraction) = (text.get(17..19)?, text.get(19..)?);
+    if seconds == "60" || fraction.starts_with(".Z") || fraction.starts_with(".+") {
+        return None;
+    }
     let time = humantime::parse_rfc3339(text).ok()?;
     time.duration_since(UNIX_EPOCH).ok()
 }
