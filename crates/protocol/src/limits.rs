@@ -207,6 +207,9 @@ pub const TOKEN_RATES: usize = 65_536;
 /// Share of the request rate that requests without authority may take of a bucket of their own, in
 /// percent.
 pub const UNAUTHENTICATED_RATE_PERCENT: u64 = 20;
+/// They may have so many per second however low the rate is: being told what is wrong costs less
+/// than being told to wait.
+pub const UNAUTHENTICATED_RATE_MIN: u64 = 20;
 /// Burst of that bucket: this much time's worth.
 pub const UNAUTHENTICATED_BURST: Duration = Duration::from_secs(1);
 /// Longest name of an object.

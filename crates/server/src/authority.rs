@@ -34,7 +34,8 @@ use micronode_hardening::{RateLimiter, Refusal};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::{Access, Fresh, KeyRing, Lives, Macaroon, base64url, keyring};
 use micronode_protocol::limits::{
-    CAPABILITY_BYTES, GRANTS_PER_EXCHANGE, UNAUTHENTICATED_BURST, UNAUTHENTICATED_RATE_PERCENT,
+    CAPABILITY_BYTES, GRANTS_PER_EXCHANGE, UNAUTHENTICATED_BURST, UNAUTHENTICATED_RATE_MIN,
+    UNAUTHENTICATED_RATE_PERCENT,
 };
 use micronode_protocol::operation::TOKEN_TEXT_BYTES;
 use parking_lot::Mutex;
@@ -271,7 +272,7 @@ fn grant_rate(auth: &Auth) -> u64 {
 fn unauthenticated_rate(rps: u64) -> u64 {
     match rps {
         0 => 0,
-        rps => (rps * UNAUTHENTICATED_RATE_PERCENT / 100).max(1),
+        rps => (rps * UNAUTHENTICATED_RATE_PERCENT / 100).max(UNAUTHENTICATED_RATE_MIN),
     }
 }
 

@@ -218,7 +218,11 @@ fn fixed_caps_are_the_ones_in_force() {
         ),
         (
             "Requests without authority, of the request rate",
-            format!("{} %", limits::UNAUTHENTICATED_RATE_PERCENT),
+            format!(
+                "{} %, at least {}/s",
+                limits::UNAUTHENTICATED_RATE_PERCENT,
+                limits::UNAUTHENTICATED_RATE_MIN
+            ),
         ),
         (
             "Burst of requests without authority",

@@ -5,8 +5,10 @@ mod caveats;
 mod grants;
 mod keys;
 mod links;
+mod pymacaroons;
 mod silence;
 mod strangers;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;

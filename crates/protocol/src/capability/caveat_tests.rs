@@ -118,6 +118,30 @@ fn what_is_not_exactly_a_caveat_is_none() {
     assert_eq!(parse(&format!("obj = b3:{digits}F")), None);
 }
 
+/// `after = …:60Z` held from second 59 on, and `…:05Z5.25Z` was second 5, as was a point without
+/// digits: the library that reads times is kinder than RFC 3339.
+#[test]
+fn a_time_is_one_that_a_clock_shows() {
+    for time in [
+        "2016-12-31T23:59:60Z",
+        "2026-01-02T03:04:60.5Z",
+        "2026-01-02T03:04:05.Z",
+        "2026-01-02T03:04:05.+00:00",
+        "2026-01-02T03:04:05Z5.25Z",
+        "2026-01-02T03:04:05ZZ",
+        "2026-01-02T03:04:05Z+00:00",
+        "2026-01-02T03:04:05+00:00Z",
+        "2026-01-02T03:04:05.5ZZ",
+    ] {
+        for key in ["before", "after"] {
+            assert_eq!(parse(&format!("{key} = {time}")), None, "{time}");
+        }
+    }
+    for time in ["2016-12-31T23:59:59Z", "2026-01-02T03:04:05.0+00:00"] {
+        assert!(parse(&format!("before = {time}")).is_some(), "{time}");
+    }
+}
+
 #[test]
 fn names_and_queues_have_their_caps() {
     for (key, cap) in [("name ^", NAME_BYTES), ("queue =", QUEUE_BYTES)] {

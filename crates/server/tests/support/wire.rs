@@ -10,6 +10,7 @@ use micronode_protocol::{Address, operation};
 use micronode_server::EmbeddedNode;
 use micronode_server::config::{Sources, load};
 use std::io::IoSlice;
+use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Bytes that the connection holds in either direction.
@@ -26,15 +27,26 @@ pub(crate) struct Wire {
 pub(crate) const WHOLE: Flags = Flags::REQ.with(Flags::WHOLE);
 
 impl Wire {
-    /// A node without a request rate, and a connection to it that it serves on this runtime.
+    /// A node in development mode without a request rate, and a connection to it that it serves on
+    /// this runtime.
     pub(crate) async fn open() -> Self {
+        Self::open_with(None, &[]).await
+    }
+
+    /// The same, with what a file and `flags` say besides.
+    pub(crate) async fn open_with(file: Option<PathBuf>, flags: &[(&'static str, &str)]) -> Self {
+        let usual = [
+            ("dev", "true"),
+            ("limits.rps", "0"),
+            ("memory.budget", "1GiB"),
+        ];
+        let flags = usual.iter().chain(flags);
         let loaded = load(Sources {
-            file: None,
+            file,
             env: [],
-            flags: vec![
-                ("limits.rps", "0".to_owned()),
-                ("memory.budget", "1GiB".to_owned()),
-            ],
+            flags: flags
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect(),
         });
         let node = EmbeddedNode::new(&loaded.expect("flags that are right"));
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
