@@ -47,7 +47,8 @@ impl Desk {
 
     /// A node that exchanges as much as a test likes.
     fn node(&self) -> Node {
-        let flags = ["--rps", "0", "--config", self.file().to_str().unwrap()];
+        let file = self.file();
+        let flags = ["--rps", "0", "--config", file.to_str().unwrap()];
         let mut command = Node::guarded_command(&flags);
         command.env("MICRO_AUTH__EXCHANGE_RPS", "1000");
         Node::spawn(command)
