@@ -240,8 +240,11 @@ pub const GRANTS_PER_EXCHANGE: u64 = 10;
 pub const GRANT_TEXT_BYTES: usize = (GRANT_BYTES * 8).div_ceil(6);
 /// Longest body of a request for a token: its caveats, however they are spelled in JSON.
 pub const MINT_BYTES: usize = 8 * CAPABILITY_BYTES;
-/// Grants being read and exchanged at once.
-pub const EXCHANGES: usize = 32;
+/// A grant arrives whole within this.
+pub const GRANT_DEADLINE: Duration = Duration::from_secs(1);
+/// Grants being read and exchanged at once: more than what the usual rate of them, with its burst,
+/// lets strangers have on their way, so that slow ones cannot take the places of others.
+pub const EXCHANGES: usize = 512;
 /// Grants exchanged per second: verifying them must not take the processor.
 pub const EXCHANGES_PER_SECOND: u64 = 20;
 /// Ceiling of that rate.
@@ -339,6 +342,12 @@ const _: () = assert!(
     OAP_UNREAD_PAUSE_BYTES + DECOMPRESS_RATIO as usize * OAP_READ_BYTES <= OAP_UNREAD_BYTES
 );
 const _: () = assert!(OAP_FRAME_BYTES <= OAP_UNREAD_BYTES);
+const _: () = assert!(
+    EXCHANGES as u64
+        > EXCHANGES_PER_SECOND
+            * GRANTS_PER_EXCHANGE
+            * (GRANT_DEADLINE.as_secs() + UNAUTHENTICATED_BURST.as_secs())
+);
 // A length in a token has two digits of seven bits.
 const _: () = assert!(CAPABILITY_BYTES < 1 << 14);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);

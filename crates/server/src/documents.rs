@@ -228,7 +228,14 @@ fn fixed_caps_are_the_ones_in_force() {
             "Burst of requests without authority",
             format!("{}' worth", Time(limits::UNAUTHENTICATED_BURST)),
         ),
-        ("Grants being exchanged", limits::EXCHANGES.to_string()),
+        (
+            "Grants being exchanged",
+            format!(
+                "{}, each whole within {}",
+                limits::EXCHANGES,
+                Time(limits::GRANT_DEADLINE)
+            ),
+        ),
         ("Grant", bytes(limits::GRANT_BYTES)),
         ("Grant: audience, subject", bytes(limits::GRANT_NAME_BYTES)),
         (

@@ -32,7 +32,9 @@ use micronode_hardening::{
 };
 use micronode_protocol::capability::caveat::Op;
 use micronode_protocol::capability::{Access, Resource};
-use micronode_protocol::limits::{GRANT_TEXT_BYTES, GROUP_BYTES, MINT_BYTES};
+use micronode_protocol::limits::{
+    GRANT_DEADLINE, GRANT_TEXT_BYTES, GROUP_BYTES, MINT_BYTES, ONE_SHOT_DEADLINE,
+};
 use micronode_protocol::{Address, ErrorCode};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -231,8 +233,8 @@ fn guarded_body(
         _ => true,
     };
     let policy = match operation.route {
-        Route::Exchange => limits.one_shot_of(GRANT_TEXT_BYTES),
-        Route::Mint => limits.one_shot_of(MINT_BYTES),
+        Route::Exchange => limits.one_shot_of(GRANT_TEXT_BYTES, GRANT_DEADLINE),
+        Route::Mint => limits.one_shot_of(MINT_BYTES, ONE_SHOT_DEADLINE),
         _ if one_shot => limits.one_shot,
         _ => limits.streamed,
     };

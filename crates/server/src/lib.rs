@@ -26,6 +26,7 @@ mod metrics;
 mod node;
 mod planes;
 mod readiness;
+mod regular_file;
 mod reload;
 mod supervisor;
 mod tls;

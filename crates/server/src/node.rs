@@ -104,12 +104,12 @@ impl RequestLimits {
         }
     }
 
-    /// A body that is taken as one, of at most so many bytes.
-    pub(crate) fn one_shot_of(&self, most: usize) -> BodyPolicy {
+    /// A body that is taken as one, of at most so many bytes and within this time.
+    pub(crate) fn one_shot_of(&self, most: usize, within: Duration) -> BodyPolicy {
         match self.one_shot {
             BodyPolicy::OneShot { cap, deadline } => BodyPolicy::OneShot {
                 cap: cap.min(most as u64),
-                deadline,
+                deadline: deadline.min(within),
             },
             streamed @ BodyPolicy::Streamed { .. } => streamed,
         }

@@ -37,6 +37,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let loaded = self.config.load()?;
+        micronode_server::check(&loaded)?;
         let destination = Destination::choose(self.token_fd, loaded.config.dev)?;
         let start = Start {
             loaded,

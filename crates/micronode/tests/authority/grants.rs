@@ -294,6 +294,37 @@ fn a_grant_is_short_and_comes_as_it_is() {
     assert_eq!(client.upload(oap::EXCHANGE, b"", &body).status(), 413);
 }
 
+/// A few dozen connections that sent next to nothing used to keep everybody from exchanging.
+#[test]
+fn slow_grants_do_not_keep_others_from_exchanging() {
+    let desk = Desk::new();
+    let file = desk.file();
+    let flags = ["--rps", "0", "--config", file.to_str().unwrap()];
+    let node = Node::spawn(Node::guarded_command(&flags));
+    let mut slow: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = node.connect();
+            client.send_head("POST", "/cap/exchange", &[("content-length", "4000")]);
+            client.send(b"x");
+            client
+        })
+        .collect();
+    let grant = desk.known.grant(&statement(1, &[])).unwrap();
+    assert_eq!(
+        node.request("POST", "/cap/exchange", &[], &grant).status,
+        200
+    );
+    let started = Instant::now();
+    for client in &mut slow {
+        assert_eq!(client.response("POST").status, 408);
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
 /// Each exchange used to begin a chain of its own, and so a rate of its own.
 #[test]
 fn a_rate_in_a_grant_is_one_rate_however_often_it_is_exchanged() {

@@ -121,8 +121,8 @@ impl Deny {
             } else if let Some(id) = from_hex(item) {
                 deny.issuers.push(id);
             } else {
-                let given = (*item).to_owned();
-                problems.push((index, Reason::Denied { given }));
+                let length = item.chars().count();
+                problems.push((index, Reason::Denied { length }));
             }
         }
         deny.grants.sort_unstable();

@@ -1,6 +1,6 @@
 //! The TOML file as a flat list of dotted paths, texts and lines.
 
-use std::fs::File;
+use crate::regular_file;
 use std::io::Read;
 use std::path::Path;
 
@@ -56,7 +56,7 @@ pub(super) struct Entry {
 /// Reads the file's text, at most [`CONFIG_BYTES`] of it.
 pub(super) fn read(path: &Path) -> Result<String, Reason> {
     let mut text = String::new();
-    File::open(path)?
+    regular_file::open(path)?
         .take(CONFIG_BYTES + 1)
         .read_to_string(&mut text)?;
     if text.len() as u64 > CONFIG_BYTES {

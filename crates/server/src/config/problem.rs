@@ -118,10 +118,14 @@ pub enum Reason {
         given: String,
     },
     /// Neither a grant nor an issuer.
-    #[error("{given:?}: expected the 32 hex digits of a grant's nonce or the 64 of an issuer's id")]
+    /// It is not repeated: it may be the grant itself, which is a secret until it is denied.
+    #[error(
+        "{length} characters: expected the 32 hex digits of a grant's nonce or the 64 of an \
+         issuer's id; `micronode token inspect` tells the nonce of a grant"
+    )]
     Denied {
-        /// The text.
-        given: String,
+        /// Of the text.
+        length: usize,
     },
     /// Not a public key.
     #[error(transparent)]

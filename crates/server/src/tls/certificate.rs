@@ -1,6 +1,7 @@
 //! Certificates and their keys: read from files, or made in memory.
 
 use super::TlsError;
+use crate::regular_file;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use micronode_protocol::limits::TLS_FILE_BYTES;
@@ -10,7 +11,6 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
-use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -69,7 +69,7 @@ fn read(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> 
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = regular_file::open(path).map_err(unreadable)?;
     // With all the room that there may be, nothing is left behind by growing.
     let mut bytes = Zeroizing::new(Vec::with_capacity(TLS_FILE_BYTES as usize + 1));
     file.take(TLS_FILE_BYTES + 1)

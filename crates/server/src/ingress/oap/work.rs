@@ -16,7 +16,9 @@ use futures_util::future::{Abortable, BoxFuture};
 use http_body_util::{BodyExt, Full};
 use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit};
 use micronode_protocol::capability::{Access, Resource};
-use micronode_protocol::limits::{DURATION_MAX, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES};
+use micronode_protocol::limits::{
+    DURATION_MAX, GRANT_DEADLINE, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES, ONE_SHOT_DEADLINE,
+};
 use micronode_protocol::operation::{Operation, PutRequest};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -142,8 +144,8 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
 fn policy(node: &Node, operation: Operation) -> BodyPolicy {
     match operation {
         Operation::ObjectPut => {}
-        Operation::Exchange => return node.limits.one_shot_of(GRANT_TEXT_BYTES),
-        Operation::Mint => return node.limits.one_shot_of(MINT_BYTES),
+        Operation::Exchange => return node.limits.one_shot_of(GRANT_TEXT_BYTES, GRANT_DEADLINE),
+        Operation::Mint => return node.limits.one_shot_of(MINT_BYTES, ONE_SHOT_DEADLINE),
         _ => return node.limits.one_shot,
     }
     BodyPolicy::Streamed {
