@@ -299,7 +299,10 @@ fn time(text: &str) -> Option<Duration> {
     let field = |from: usize, to: usize| text[from..to].parse::<u64>().expect("digits");
     let (year, month, day) = (field(0, 4), field(5, 7), field(8, 10));
     let (hour, minute, second) = (field(11, 13), field(14, 16), field(17, 19));
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        let is_century = year.is_multiple_of(100);
+        year.is_multiple_of(if is_century { 400 } else { 4 })
+    };
     let months = |year| {
         let february = if is_leap(year) { 29 } else { 28 };
         [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
