@@ -110,7 +110,12 @@ fn what_is_denied_is_found_and_nothing_else() {
 fn what_cannot_be_denied_is_told_with_its_line() {
     let digits = "0".repeat(31);
     let text = format!("[auth]\ndeny = [\n\"{digits}\",\n\"{digits}0\",\n\"{digits}g\", 5]");
-    let hint = "expected the 32 hex digits of a grant's nonce or the 64 of an issuer's id";
+    let hint = |length| {
+        format!(
+            "auth.deny: {length} characters: expected the 32 hex digits of a grant's nonce or the \
+             64 of an issuer's id; `micronode token inspect` tells the nonce of a grant"
+        )
+    };
     assert_eq!(
         found(&text),
         [(
@@ -120,10 +125,7 @@ fn what_cannot_be_denied_is_told_with_its_line() {
     );
     assert_eq!(
         found(&text.replace(", 5", "")),
-        [
-            (3, format!("auth.deny: \"{digits}\": {hint}")),
-            (5, format!("auth.deny: \"{digits}g\": {hint}")),
-        ]
+        [(3, hint(31)), (5, hint(32)),]
     );
     assert_eq!(
         found("auth.deny = \"00\""),
@@ -134,7 +136,10 @@ fn what_cannot_be_denied_is_told_with_its_line() {
     );
     for text in ["00", &format!("{digits}0,"), &format!(" {digits}0")] {
         let found = problems(load_env(&[("MICRO_AUTH__DENY", text)]));
-        assert!(found.len() == 1 && found[0].ends_with(hint), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].contains("characters: expected the 32 hex digits"),
+            "{found:?}"
+        );
     }
 }
 
