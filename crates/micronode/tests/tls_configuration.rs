@@ -4,6 +4,7 @@
 
 mod support;
 
+use micronode_protocol::capability::{Macaroon, base64url};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs::File;
@@ -105,6 +106,46 @@ fn beyond_loopback_only_tls_is_spoken() {
     assert_eq!(said.status.code(), Some(2), "{error}");
     assert!(error.contains("bind = 0.0.0.0:8080"), "{error}");
     assert!(error.contains("--tls-self-signed"), "{error}");
+}
+
+/// Where others can reach it, the admin plane wants TLS and an operator.
+#[test]
+fn beyond_loopback_the_admin_plane_wants_an_operators_token() {
+    let authority = Authority::new();
+    authority.issue("node");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_micronode"));
+    command
+        .args(["run", "--bind", "127.0.0.1:0", "--admin", "0.0.0.0:0"])
+        .args(["--oap", "off", "--tls-cert", &authority.path("node.pem")])
+        .args(["--tls-key", &authority.path("node.key")])
+        .env_clear();
+    let node = Node::spawn(command);
+    let admin = ([127, 0, 0, 1], node.admin.port()).into();
+    let config = authority.client().config();
+    let ask = |token: Option<&str>| {
+        let mut client = connect(&config, admin).unwrap();
+        match token {
+            None => client.get("/metrics"),
+            Some(token) => client.get_as(token, "/metrics"),
+        }
+    };
+    let stranger = ask(None).unwrap();
+    stranger.assert_problem("unauthenticated");
+    assert_eq!(stranger.field("www-authenticate"), Some("Bearer"));
+    assert_eq!(ask(Some(node.token())).unwrap().status, 200);
+    let narrowed = |caveat: &str| {
+        let token = base64url::decode(node.token().as_bytes(), 8192).unwrap();
+        let token = Macaroon::parse(&token).unwrap();
+        base64url::encode(&token.attenuate(caveat.as_bytes()).unwrap())
+    };
+    assert_eq!(ask(Some(&narrowed("op = admin"))).unwrap().status, 200);
+    ask(Some(&narrowed("op = get")))
+        .unwrap()
+        .assert_problem("forbidden");
+    // Elsewhere nothing is said in the clear.
+    let mut plain = support::Connection::open(admin);
+    plain.send_head("GET", "/metrics", &[]);
+    assert!(!plain.until_closed().starts_with(b"HTTP"));
 }
 
 #[test]

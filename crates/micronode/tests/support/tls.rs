@@ -228,8 +228,21 @@ impl Secured {
 
     /// The same, the body left on the connection.
     pub fn get_head(&mut self, path: &str) -> io::Result<Response> {
+        self.get_head_with(path, "")
+    }
+
+    /// The same with a capability, and all of the answer.
+    pub fn get_as(&mut self, token: &str, path: &str) -> io::Result<Response> {
+        let authorization = format!("authorization: Bearer {token}\r\n");
+        let mut response = self.get_head_with(path, &authorization)?;
+        let length = response.field("content-length").unwrap().parse().unwrap();
+        response.body = self.exactly(length)?;
+        Ok(response)
+    }
+
+    fn get_head_with(&mut self, path: &str, fields: &str) -> io::Result<Response> {
         let host = self.host;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{fields}\r\n");
         self.stream.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
