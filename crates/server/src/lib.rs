@@ -16,7 +16,9 @@ mod dispatch;
 #[cfg(test)]
 mod documents;
 mod embed;
+mod events;
 mod fds;
+mod feed;
 mod guard;
 mod ingress;
 mod lifecycle;

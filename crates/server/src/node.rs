@@ -1,15 +1,20 @@
 //! The node: everything that requests share, built once from a checked configuration.
 
-use crate::authority::Authority;
+use crate::authority::{Authority, random};
 use crate::config::{self, Config, Loaded};
+use crate::events::Events;
 use crate::ingress::http::{openapi, problem};
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, State, Transition};
 use crate::supervisor::Supervisor;
 use crate::tls::Tls;
+use crate::waiting::millis;
 use crate::{clock, fds};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use micronode_engine::bus::EventKind;
+use micronode_engine::mailbox::{Mailbox, MailboxConfig};
+use micronode_engine::names::Names;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
@@ -30,6 +35,9 @@ pub(crate) struct Node {
     pub(crate) limits: RequestLimits,
     pub(crate) budget: Budget,
     pub(crate) store: Store,
+    pub(crate) names: Names,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) events: Arc<Events>,
     pub(crate) authority: Authority,
     pub(crate) rate: RateLimiter,
     pub(crate) in_flight: InFlight,
@@ -39,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) refusals: InFlight,
     pub(crate) facets: Facets,
     pub(crate) decoders: InFlight,
+    /// Receives, subscriptions and streams of events that wait.
+    pub(crate) waiters: InFlight,
     pub(crate) metrics: Metrics,
     pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) data_plane: Arc<ConnectionContext>,
@@ -58,6 +68,8 @@ pub(crate) struct Node {
 pub(crate) struct Facets {
     pub(crate) storage_read: InFlight,
     pub(crate) storage_write: InFlight,
+    pub(crate) index: InFlight,
+    pub(crate) mailbox: InFlight,
 }
 
 /// Caps of a single request.
@@ -148,6 +160,14 @@ impl Node {
             },
             budget.clone(),
         );
+        let mailbox = Mailbox::new(mailbox_config(config, *memory_bytes), budget.clone(), random());
+        let boot = u64::from_ne_bytes(random());
+        let events = Arc::new(Events::new(mailbox.clone(), boot, &config.routes));
+        let store = store.observed({
+            let events = Arc::clone(&events);
+            move |event| events.object(event)
+        });
+        let names = Names::new(store.clone(), budget.clone());
         let plane = || {
             Arc::new(ConnectionContext {
                 limits: connection_limits(caps),
@@ -166,6 +186,9 @@ impl Node {
             limits: RequestLimits::new(caps),
             budget,
             store,
+            names,
+            mailbox,
+            events,
             authority: Authority::new(config, clock::now(), clock::instant()),
             rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
             in_flight: InFlight::new(caps.in_flight),
@@ -174,8 +197,11 @@ impl Node {
             facets: Facets {
                 storage_read: InFlight::new(caps.facets.storage_read),
                 storage_write: InFlight::new(caps.facets.storage_write),
+                index: InFlight::new(caps.facets.index),
+                mailbox: InFlight::new(caps.facets.mailbox),
             },
             decoders: InFlight::new(caps.decoders),
+            waiters: InFlight::new(caps.waiters),
             metrics: Metrics::default(),
             supervisor: Arc::default(),
             data_plane: plane(),
@@ -220,6 +246,7 @@ impl Node {
         drop(readiness);
         self.metrics.transition(transition);
         let (to, reason) = (transition.to.as_str(), transition.reason);
+        self.events.publish(EventKind::Health { state: to, reason });
         match transition.to {
             State::Degraded | State::Shedding => tracing::warn!(to, reason, "readiness changed"),
             _ => tracing::info!(to, reason, "readiness changed"),
@@ -238,8 +265,15 @@ impl Node {
         self.facets
             .storage_write
             .set_cap(config.limits.facets.storage_write);
+        self.facets.index.set_cap(config.limits.facets.index);
+        self.facets.mailbox.set_cap(config.limits.facets.mailbox);
+        self.waiters.set_cap(config.limits.waiters);
+        self.mailbox
+            .configure(mailbox_config(&config, self.budget.limit()));
+        self.events.set_routes(&config.routes);
         self.data_slots.set_cap(connection_cap(&config));
         self.config.store(Arc::new(config));
+        self.events.publish(EventKind::ConfigUpdated);
     }
 
     /// Percent of `part` in `whole`; a whole of nothing is full.
@@ -277,6 +311,24 @@ impl Node {
     /// Open descriptors in percent of the soft limit.
     pub(crate) fn fd_percent() -> u64 {
         fds::open().map_or(0, |open| Self::percent(open, fds::soft_limit()))
+    }
+}
+
+/// Caps of queues. In bytes, a queue has what it was given, or its share of the memory budget.
+fn mailbox_config(config: &Config, memory_bytes: u64) -> MailboxConfig {
+    let mailbox = &config.limits.mailbox;
+    let percent = |share: u64| memory_bytes / 100 * share;
+    let max_bytes = mailbox
+        .max_bytes
+        .unwrap_or_else(|| percent(limits::QUEUE_BYTES_PERCENT));
+    MailboxConfig {
+        max_messages: mailbox.max_messages,
+        max_bytes,
+        max_messages_total: limits::MESSAGES,
+        max_bytes_total: percent(limits::MESSAGES_BYTES_PERCENT).max(max_bytes),
+        max_body: mailbox.max_body,
+        max_deliveries: mailbox.max_deliveries,
+        window_ms: millis(mailbox.window),
     }
 }
 

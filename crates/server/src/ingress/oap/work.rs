@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Abortable, BoxFuture};
 use http_body_util::{BodyExt, Full};
 use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit};
+use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::{
     DURATION_MAX, GRANT_DEADLINE, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES, ONE_SHOT_DEADLINE,
@@ -53,7 +54,7 @@ pub(super) fn at_once(
         Operation::Echo => {
             if let Some(holder) = holder {
                 let access = Access {
-                    op: None,
+                    ops: Ops::NONE,
                     resource: Resource::None,
                     body: payload.len() as u64,
                 };
