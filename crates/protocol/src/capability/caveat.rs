@@ -21,7 +21,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::network::Network;
 use crate::Address;
-use crate::limits::{NAME_BYTES, QUEUE_BYTES};
+use crate::name::{QueueRef, is_name_prefix};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $word:literal; )*) => {
@@ -143,8 +143,8 @@ impl<'a> Caveat<'a> {
         Some(match (key, operator) {
             ("op", "=") => Self::Op(Ops::parse(value)?),
             ("obj", "=") => Self::Obj(value.parse().ok()?),
-            ("name", "^") => Self::Name(name_prefix(value)?),
-            ("queue", "=") => Self::Queue(queue(value)?),
+            ("name", "^") if !value.is_empty() && is_name_prefix(value) => Self::Name(value),
+            ("queue", "=") => QueueRef::parse(value).map(|_| Self::Queue(value))?,
             ("before", "=") => Self::Before(time(value)?),
             ("after", "=") => Self::After(time(value)?),
             ("max-bytes", "=") => Self::MaxBytes(number(value)?),
@@ -153,19 +153,6 @@ impl<'a> Caveat<'a> {
             _ => return None,
         })
     }
-}
-
-/// The beginning of names: what can stand in a name, in its order, cut anywhere.
-fn name_prefix(text: &str) -> Option<&str> {
-    let part = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/');
-    let fits = (1..=NAME_BYTES).contains(&text.len());
-    (fits && text.bytes().all(part) && !text.starts_with('/') && !text.contains("//"))
-        .then_some(text)
-}
-
-fn queue(text: &str) -> Option<&str> {
-    let part = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-    ((1..=QUEUE_BYTES).contains(&text.len()) && text.bytes().all(part)).then_some(text)
 }
 
 /// Digits, as few as there can be.
