@@ -57,6 +57,8 @@ pub struct Config {
     pub tls: Tls,
     /// Who may do what.
     pub auth: Auth,
+    /// Which events go into which queue.
+    pub routes: Vec<Route>,
     /// The log.
     pub log: Log,
 }
@@ -105,8 +107,40 @@ pub struct Limits {
     /// Time after SIGTERM in which new connections are still accepted; writes on them are told 503.
     /// At most half of `drain_deadline` is taken.
     pub drain_grace: Duration,
+    /// Receives, subscriptions and streams of events that wait at once.
+    pub waiters: usize,
     /// Permits per facet.
     pub facets: Facets,
+    /// Bounds of queues.
+    pub mailbox: Mailbox,
+}
+
+/// The `[limits.mailbox]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Messages in one queue, its dead letters included.
+    pub max_messages: u64,
+    /// Bytes of them; `None` is the queue's share of the memory budget.
+    pub max_bytes: Option<u64>,
+    /// Largest message.
+    pub max_body: usize,
+    /// Deliveries before a message is a dead letter.
+    pub max_deliveries: u32,
+    /// How long an idempotency key is remembered.
+    pub window: Duration,
+}
+
+/// One of `[[routes]]`: events that go into a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The event's type.
+    pub event: String,
+    /// What the name begins with that it is about; empty for all, and for events of other things.
+    pub prefix: String,
+    /// The queue.
+    pub queue: String,
+    /// What the route is called in metrics.
+    pub name: String,
 }
 
 /// The `[limits.facets]` section: calls at work at once per facet.
@@ -116,6 +150,10 @@ pub struct Facets {
     pub storage_read: usize,
     /// Writes of objects.
     pub storage_write: usize,
+    /// Names.
+    pub index: usize,
+    /// Queues.
+    pub mailbox: usize,
 }
 
 /// The `[memory]` section.
@@ -317,9 +355,19 @@ impl Default for Config {
                 oap_streams: limits::OAP_STREAMS,
                 drain_deadline: limits::DRAIN_DEADLINE,
                 drain_grace: limits::DRAIN_GRACE,
+                waiters: limits::WAITERS,
                 facets: Facets {
                     storage_read: limits::FACET_STORAGE_READ,
                     storage_write: limits::FACET_STORAGE_WRITE,
+                    index: limits::FACET_INDEX,
+                    mailbox: limits::FACET_MAILBOX,
+                },
+                mailbox: Mailbox {
+                    max_messages: limits::QUEUE_MESSAGES,
+                    max_bytes: None,
+                    max_body: limits::MESSAGE_BYTES,
+                    max_deliveries: limits::MAX_DELIVERIES,
+                    window: limits::IDEMPOTENCY_WINDOW,
                 },
             },
             memory: Memory {
@@ -342,6 +390,7 @@ impl Default for Config {
                 deny: Deny::default(),
                 issuers: Vec::new(),
             },
+            routes: Vec::new(),
             log: Log {
                 level: LogLevel::Warn,
                 format: LogFormat::Text,

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What all workers and both planes share. Built by [`Node::new`]; runs nothing by itself.
 pub(crate) struct Node {
@@ -59,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) tls: Option<Tls>,
     /// The OpenAPI document, made once.
     pub(crate) openapi: Bytes,
+    /// Tells what waits that the node shuts down.
+    pub(crate) draining: Notify,
     readiness: Mutex<Readiness>,
     /// The state of `readiness`, for the hot path.
     state: AtomicU8,
@@ -210,6 +213,7 @@ impl Node {
             admin_slots: ConnectionSlots::new(limits::ADMIN_CONNECTIONS),
             tls: None,
             openapi: openapi::document(),
+            draining: Notify::new(),
             readiness: Mutex::default(),
             state: AtomicU8::new(State::Starting as u8),
             config: ArcSwap::from_pointee(config.clone()),
@@ -244,6 +248,9 @@ impl Node {
         };
         self.state.store(transition.to as u8, Relaxed);
         drop(readiness);
+        if transition.to == State::Draining {
+            self.draining.notify_waiters();
+        }
         self.metrics.transition(transition);
         let (to, reason) = (transition.to.as_str(), transition.reason);
         self.events.publish(EventKind::Health { state: to, reason });

@@ -8,11 +8,13 @@ use crate::call::queue::{Messages, Receive};
 use crate::call::{CallError, Reply};
 use crate::clock;
 use crate::node::Node;
+use crate::readiness::State;
 use micronode_engine::mailbox::Receiver;
 use micronode_hardening::Permit;
 use std::future::poll_fn;
 use std::task::Poll;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// See the [module](self).
 pub(crate) struct Wait {
@@ -46,15 +48,28 @@ impl Wait {
         })))
     }
 
-    /// Waits until there is something to take, or the time is over.
-    pub(crate) async fn ready(&mut self) {
+    /// Waits until there is something to take, the time is over, or the node shuts down.
+    pub(crate) async fn ready(&mut self, node: &Node) {
         let receiver = &mut self.receiver;
         let visible = poll_fn(|cx| match receiver.poll_ready(clock::now(), cx.waker()) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         });
-        // Either way the queue is looked at.
-        let _ = timeout_at(self.until, visible).await;
+        let until_drain = node.draining.notified();
+        if node.state() == State::Draining {
+            self.until = clock::instant();
+        }
+        // However it ends, the queue is looked at.
+        tokio::select! {
+            () = visible => {}
+            () = sleep_until(self.until) => {}
+            () = until_drain => self.until = clock::instant(),
+        }
+    }
+
+    /// When it has waited long enough.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
     }
 
     /// Takes what has come; somebody else may have been quicker.
@@ -70,6 +85,7 @@ impl Wait {
     }
 }
 
-pub(crate) fn millis(time: std::time::Duration) -> u64 {
+/// As the engine counts time.
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
