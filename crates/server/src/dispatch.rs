@@ -5,7 +5,7 @@ use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
 use crate::node::Node;
 use http_body_util::BodyExt;
-use micronode_engine::{GetError, IntegrityError, OverBudget, PutError, PutHead};
+use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
@@ -34,7 +34,13 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
         Command::Delete { address } => {
             node.store
                 .delete(clock::now(), &address)
-                .map_err(|_| not_found())?;
+                .map_err(|error| match error {
+                    DeleteError::NotFound => not_found(),
+                    DeleteError::Pinned => CallError::new(
+                        ErrorCode::Pinned,
+                        "a name points at this object; delete the name, or point it elsewhere",
+                    ),
+                })?;
             Ok(Reply::Deleted)
         }
         Command::Exchange { grant } => {
