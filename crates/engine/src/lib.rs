@@ -5,17 +5,23 @@
 //! while memory is wiped.
 //!
 //! - [`budget`]: the one memory budget of a node, lock-free.
+//! - [`bus`]: the latest events of the node, for whoever wants to follow.
+//! - [`names`]: mutable pointers to objects, which they keep.
 //! - [`store`]: content-addressed objects, verified on every write and every read.
 //! - [`wiped`]: memory that is zeroed before it goes back to the allocator.
 
 pub mod budget;
+pub mod bus;
+pub mod names;
 pub mod store;
 pub mod wiped;
 
 pub use budget::{Budget, Charge, MemoryKind, OverBudget, Reservation};
+pub use bus::Bus;
+pub use names::Names;
 pub use store::{
-    Eviction, Expired, GetError, IntegrityError, NotFound, Object, PutError, PutHead, Reader,
-    Stats, Store, StoreConfig, Stored, Upload,
+    DeleteError, Eviction, Expired, GetError, IntegrityError, NotFound, Object, Pinned, PutError,
+    PutHead, Reader, Stats, Store, StoreConfig, StoreEvent, Stored, Upload, Why,
 };
 
 /// The two clocks, read by the caller once per request or event.

@@ -32,6 +32,7 @@ mod regular_file;
 mod reload;
 mod supervisor;
 mod tls;
+mod waiting;
 mod workers;
 
 pub use embed::EmbeddedNode;
