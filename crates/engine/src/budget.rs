@@ -23,11 +23,22 @@ pub enum MemoryKind {
     Buffers,
     /// Windows and state of decompressors.
     Decoders,
+    /// Messages in queues, and what queues keep beside them.
+    Messages,
+    /// Names of objects.
+    Names,
 }
 
 impl MemoryKind {
     /// Every kind, in declaration order.
-    pub const ALL: [Self; 4] = [Self::Objects, Self::Uploads, Self::Buffers, Self::Decoders];
+    pub const ALL: [Self; 6] = [
+        Self::Objects,
+        Self::Uploads,
+        Self::Buffers,
+        Self::Decoders,
+        Self::Messages,
+        Self::Names,
+    ];
 
     /// The label value.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +47,8 @@ impl MemoryKind {
             Self::Uploads => "uploads",
             Self::Buffers => "buffers",
             Self::Decoders => "decoders",
+            Self::Messages => "messages",
+            Self::Names => "names",
         }
     }
 }
@@ -352,14 +365,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_add_up(steps in prop::collection::vec((0..4_u8, 0..4_usize, 0..40_u64), 0..60)) {
+        fn counts_add_up(steps in prop::collection::vec((0..4_u8, 0..6_usize, 0..40_u64), 0..60)) {
             let budget = Budget::new(100);
             let mut held: Vec<Reservation> = Vec::new();
             for (step, which, bytes) in steps {
                 let committed: u64 = held.iter().map(Reservation::reserved).sum();
                 let which = which % held.len().max(1);
                 match (step, held.get_mut(which)) {
-                    (0, _) | (_, None) => match budget.reserve(MemoryKind::ALL[which % 4], bytes) {
+                    (0, _) | (_, None) => match budget.reserve(MemoryKind::ALL[which % 6], bytes) {
                         Ok(reservation) => held.push(reservation),
                         Err(over) => prop_assert_eq!(over.missing, committed + bytes - 100),
                     },

@@ -5,14 +5,17 @@
 //! while memory is wiped.
 //!
 //! - [`budget`]: the one memory budget of a node, lock-free.
+//! - [`mailbox`]: queues with at-least-once delivery.
 //! - [`store`]: content-addressed objects, verified on every write and every read.
 //! - [`wiped`]: memory that is zeroed before it goes back to the allocator.
 
 pub mod budget;
+pub mod mailbox;
 pub mod store;
 pub mod wiped;
 
 pub use budget::{Budget, Charge, MemoryKind, OverBudget, Reservation};
+pub use mailbox::{Mailbox, MailboxConfig};
 pub use store::{
     Eviction, Expired, GetError, IntegrityError, NotFound, Object, PutError, PutHead, Reader,
     Stats, Store, StoreConfig, Stored, Upload,
