@@ -365,7 +365,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_add_up(steps in prop::collection::vec((0..4_u8, 0..4_usize, 0..40_u64), 0..60)) {
+        fn counts_add_up(steps in prop::collection::vec((0..4_u8, 0..6_usize, 0..40_u64), 0..60)) {
             let budget = Budget::new(100);
             let mut held: Vec<Reservation> = Vec::new();
             for (step, which, bytes) in steps {
