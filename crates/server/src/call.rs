@@ -18,7 +18,7 @@ use micronode_hardening::{BodyError, Reason, Refusal};
 use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::{Address, ErrorCode, limits};
 use name::{Name, NameList, NameSet};
-use queue::{Messages, Queue, Receive, Send, Settle, Settled, Subscribe};
+use queue::{Message, Messages, Queue, Receive, Settle, Settled, Subscribe};
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
@@ -67,7 +67,7 @@ pub(crate) enum Command {
     NameWatch { prefix: String, scope: Scope },
 
     /// Put a message into a queue.
-    Send(Send),
+    Send(Message),
     /// Lease messages, and wait for some if there are none.
     Receive(Receive),
     /// Lease messages as they come.

@@ -1,8 +1,8 @@
 //! From a [`Call`] to the engine that answers it.
 
 use crate::buffer::collect;
-use crate::call::name::{Name, NameList, NameSet};
-use crate::call::queue::{Send, Settle, Settled, Settling};
+use crate::call::name::{NameList, NameSet};
+use crate::call::queue::{Message, Settle, Settled, Settling};
 use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
 use crate::feed::{EventFeed, Feed, Subscription, Watch};
@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::waiting::{Wait, millis};
 use http_body_util::BodyExt;
 use micronode_engine::mailbox::{self, Idempotency, SendError, TooManyQueues};
-use micronode_engine::names::{NameEntry, RemoveError, SetError};
+use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Resource;
@@ -60,16 +60,19 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
         Command::NameRead { name, scope } => {
             let (address, revision) = node.names.get(&name).ok_or_else(no_such_name)?;
             scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
-            let object = node.store.get(clock::now(), &address).map_err(|error| match error {
-                // It pointed elsewhere, or nowhere, a moment later.
-                GetError::NotFound(_) => no_such_name(),
-                GetError::Integrity(error) => error.into(),
-            })?;
+            let object = node
+                .store
+                .get(clock::now(), &address)
+                .map_err(|error| match error {
+                    // It pointed elsewhere, or nowhere, a moment later.
+                    GetError::NotFound(_) => no_such_name(),
+                    GetError::Integrity(error) => error.into(),
+                })?;
             Ok(Reply::Named(object, revision))
         }
         Command::NameSet(set) => set_name(node, set),
         Command::NameDelete { name, expected } => {
-            let publish = |change: &_| node.events.name(change);
+            let publish = |change: &NameChange<'_>| node.events.name(change);
             node.names.delete(&name, &expected, publish)?;
             Ok(Reply::Deleted)
         }
@@ -79,7 +82,7 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             Ok(Reply::Feed(Box::new(Feed::Names(watch))))
         }
 
-        Command::Send(send) => send_message(node, &send),
+        Command::Send(message) => send(node, &message),
         Command::Receive(receive) => Wait::begin(node, receive),
         Command::Subscribe(subscribe) => {
             let subscription = Subscription::new(node, &subscribe)?;
@@ -112,7 +115,7 @@ fn set_name(node: &Node, set: NameSet) -> Result<Reply, CallError> {
         address,
         expected,
     } = set;
-    let publish = |change: &_| node.events.name(change);
+    let publish = |change: &NameChange<'_>| node.events.name(change);
     let set = node
         .names
         .set(clock::now(), &name, &address, &expected, publish)?;
@@ -150,22 +153,18 @@ fn list_names(node: &Node, list: &NameList) -> Reply {
     }
 }
 
-fn send_message(node: &Node, send: &Send) -> Result<Reply, CallError> {
-    let message = mailbox::Send {
-        body: &send.body,
-        delay_ms: millis(send.delay),
-        idempotency: send
-            .key
-            .as_ref()
-            .map(|(key, holder)| Idempotency {
-                holder: *holder,
-                key,
-            }),
+fn send(node: &Node, message: &Message) -> Result<Reply, CallError> {
+    let idempotency = message.key.as_ref().map(|(key, holder)| Idempotency {
+        holder: *holder,
+        key,
+    });
+    let send = mailbox::Send {
+        body: &message.body,
+        delay_ms: millis(message.delay),
+        idempotency,
     };
-    let sent = node
-        .mailbox
-        .send(clock::now(), send.queue.text(), message)?;
-    Ok(Reply::Sent(sent))
+    let queue = message.queue.text();
+    Ok(Reply::Sent(node.mailbox.send(clock::now(), queue, send)?))
 }
 
 fn settled(node: &Node, settle: Settle) -> Reply {

@@ -8,7 +8,7 @@ pub(crate) mod admission;
 
 use crate::authority::{Presented, Standing};
 use crate::buffer::reserve;
-use crate::call::{CallBody, CallError, Cost, Facet, Needs, Reply};
+use crate::call::{CallBody, CallError, Facet, Needs, Reply};
 use crate::clock;
 use crate::dispatch::dispatch;
 use crate::guard::admission::InProgress;
@@ -30,12 +30,12 @@ use micronode_hardening::{
     BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Lease, Permit, check_head,
     request_coding,
 };
+use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::{
     GRANT_DEADLINE, GRANT_TEXT_BYTES, GROUP_BYTES, MINT_BYTES, ONE_SHOT_DEADLINE,
 };
-use micronode_protocol::ErrorCode;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -163,7 +163,11 @@ impl Node {
             },
             budget.clone(),
         );
-        let mailbox = Mailbox::new(mailbox_config(config, *memory_bytes), budget.clone(), random());
+        let mailbox = Mailbox::new(
+            mailbox_config(config, *memory_bytes),
+            budget.clone(),
+            random(),
+        );
         let boot = u64::from_ne_bytes(random());
         let events = Arc::new(Events::new(mailbox.clone(), boot, &config.routes));
         let store = store.observed({

@@ -154,7 +154,9 @@ impl Holder {
             Command::Receive(receive) => covers(Resource::Queue(receive.queue.text()))?,
             Command::Subscribe(subscribe) => covers(Resource::Queue(subscribe.queue.text()))?,
             Command::Settle(settle) => covers(Resource::Queue(settle.queue.text()))?,
-            Command::QueueStats { queue } | Command::Purge { queue } | Command::Redrive { queue, .. } => {
+            Command::QueueStats { queue }
+            | Command::Purge { queue }
+            | Command::Redrive { queue, .. } => {
                 covers(Resource::Queue(queue.text()))?;
             }
         }

@@ -50,17 +50,9 @@ impl Scope {
         }
     }
 
-    /// Who it is, for what is theirs alone: a grant's holder stays the same over exchanges, any
-    /// other is known by their token.
+    /// Who it is, for what is theirs alone.
     pub(crate) fn holder_id(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("micronode 2026 holder of a key");
-        if let Some(holder) = &self.0 {
-            let identifier = &holder.verified().identifier;
-            match &identifier.grant {
-                Some(grant) => hasher.update(b"grant").update(&grant.issuer).update(&grant.subject),
-                None => hasher.update(b"token").update(&identifier.encode()),
-            };
-        }
-        *hasher.finalize().as_bytes()
+        let holder = self.0.as_ref();
+        holder.map_or([0; 32], |holder| holder.verified().identifier.holder())
     }
 }

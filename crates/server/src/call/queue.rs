@@ -3,12 +3,12 @@
 use super::CallError;
 use bytes::Bytes;
 use micronode_engine::mailbox::{Delivery, Verdict};
+use micronode_protocol::ErrorCode;
 use micronode_protocol::limits::{
     DELAY_MAX, IDEMPOTENCY_KEY_BYTES, RECEIPTS, RECEIVE_MESSAGES, SUBSCRIPTION_CREDIT,
     VISIBILITY_MAX, WAIT_MAX,
 };
 use micronode_protocol::name::QueueRef;
-use micronode_protocol::ErrorCode;
 use std::time::Duration;
 
 /// A well-formed queue's name, of a queue or of its dead letters.
@@ -49,8 +49,8 @@ impl Queue {
     }
 }
 
-/// A message.
-pub(crate) struct Send {
+/// A message to be sent.
+pub(crate) struct Message {
     pub(crate) queue: Queue,
     pub(crate) delay: Duration,
     /// With it, the same message is sent once; and whose key it is.
@@ -66,7 +66,9 @@ pub(crate) fn check_delay(delay: Duration) -> Result<Duration, CallError> {
 /// How long a message is leased.
 pub(crate) fn check_visibility(visibility: Duration) -> Result<Duration, CallError> {
     if visibility.is_zero() {
-        return Err(bad_request("a lease takes some time: visibility is at least 1ms"));
+        return Err(bad_request(
+            "a lease takes some time: visibility is at least 1ms",
+        ));
     }
     within(visibility, VISIBILITY_MAX, "visibility is at most 12h")
 }
@@ -130,7 +132,7 @@ pub(crate) struct Subscribe {
 
 impl Subscribe {
     pub(crate) fn new(queue: Queue, credit: u16, visibility: Duration) -> Result<Self, CallError> {
-        if !(1..=SUBSCRIPTION_CREDIT).contains(&usize::from(credit)) {
+        if !(1..=SUBSCRIPTION_CREDIT).contains(&credit) {
             return Err(bad_request("credit is 1 to 1024 messages"));
         }
         Ok(Self {

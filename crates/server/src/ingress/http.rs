@@ -81,7 +81,9 @@ pub(crate) async fn call(
     let scope = || Scope::of(holder);
     Ok(match (operation.route, &operation.method) {
         (Route::Put, _) => Call::Put(put(head, None, declared, body)?),
-        (Route::Object, &Method::PUT) => Call::Put(put(head, Some(target.object()?), declared, body)?),
+        (Route::Object, &Method::PUT) => {
+            Call::Put(put(head, Some(target.object()?), declared, body)?)
+        }
         (Route::Object, &Method::DELETE) => {
             let address = target.object()?;
             if !conditional::may_change(&head.headers, &address) {
@@ -106,17 +108,13 @@ pub(crate) async fn call(
         }
         (Route::Echo, _) => Call::Echo { body },
         (Route::Names, _) => Call::Command(name::list(head, scope())?),
-        (Route::Name, &Method::PUT) => {
-            Call::Command(name::set(head, target, body, budget).await?)
-        }
+        (Route::Name, &Method::PUT) => Call::Command(name::set(head, target, body, budget).await?),
         (Route::Name, &Method::DELETE) => Call::Command(name::delete(head, target)?),
         (Route::Name, _) => Call::Command(Command::NameRead {
             name: target.name()?,
             scope: scope(),
         }),
-        (Route::Send, _) => {
-            Call::Command(queue::send(head, target, body, budget, &scope()).await?)
-        }
+        (Route::Send, _) => Call::Command(queue::send(head, target, body, budget, &scope()).await?),
         (Route::Receive, _) => Call::Command(queue::receive(head, target)?),
         (Route::Ack, _) => Call::Command(queue::ack(target, body, budget).await?),
         (Route::Nack, _) => Call::Command(queue::nack(target, body, budget).await?),

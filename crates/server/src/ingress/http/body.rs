@@ -79,6 +79,8 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.remaining().map(SizeHint::with_exact).unwrap_or_default()
+        self.remaining()
+            .map(SizeHint::with_exact)
+            .unwrap_or_default()
     }
 }

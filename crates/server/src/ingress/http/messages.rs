@@ -5,7 +5,7 @@ use crate::clock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use micronode_engine::mailbox::{Attempt, Delivery};
+use micronode_engine::mailbox::{Attempt, AttemptEnd, Delivery};
 use serde::Serialize;
 use std::vec;
 
@@ -42,7 +42,10 @@ impl From<&Attempt> for Past {
         Self {
             leased_at: clock::rfc3339(attempt.leased_wall_ms),
             ended_at: clock::rfc3339(attempt.ended_wall_ms),
-            end: attempt.end.as_str(),
+            end: match attempt.end {
+                AttemptEnd::Expired => "expired",
+                AttemptEnd::Nacked => "nacked",
+            },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Requests for names.
 
 use super::query::Query;
-use super::{parse_address, Target};
+use super::{Target, parse_address};
 use crate::authority::Scope;
 use crate::buffer::collect;
 use crate::call::name::{NameList, NameSet};

@@ -18,7 +18,10 @@ impl<'a> Query<'a> {
         for pair in pairs.filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(key) = known.iter().find(|known| **known == key) else {
-                return Err(bad_request(format!("parameters here are: {}", known.join(", "))));
+                return Err(bad_request(format!(
+                    "parameters here are: {}",
+                    known.join(", ")
+                )));
             };
             if found.iter().any(|(other, _)| other == key) {
                 return Err(bad_request(format!("{key} may be given once")));
@@ -30,7 +33,9 @@ impl<'a> Query<'a> {
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         let mut found = self.0.iter();
-        found.find(|(known, _)| *known == key).map(|(_, text)| &**text)
+        found
+            .find(|(known, _)| *known == key)
+            .map(|(_, text)| &**text)
     }
 
     /// Digits.
@@ -52,8 +57,11 @@ impl<'a> Query<'a> {
 
 /// A duration that a client gives as `key`.
 pub(super) fn parse_duration(key: &str, text: &str) -> Result<Duration, CallError> {
-    duration::parse(text)
-        .map_err(|_| bad_request(format!("{key} takes a duration such as 500ms, 4s, 10m or 1h")))
+    duration::parse(text).map_err(|_| {
+        bad_request(format!(
+            "{key} takes a duration such as 500ms, 4s, 10m or 1h"
+        ))
+    })
 }
 
 fn bad_request(detail: String) -> CallError {

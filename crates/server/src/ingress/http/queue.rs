@@ -4,7 +4,7 @@ use super::Target;
 use super::query::{Query, parse_duration};
 use crate::authority::Scope;
 use crate::buffer::{Collected, collect};
-use crate::call::queue::{Receive, Send, Settle, Settling, check_delay, check_key};
+use crate::call::queue::{Message, Receive, Settle, Settling, check_delay, check_key};
 use crate::call::{CallBody, CallError, Command};
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use micronode_engine::Budget;
@@ -29,7 +29,7 @@ pub(super) async fn send(
     };
     let key = text(&head.headers, &IDEMPOTENCY_KEY)?;
     let key = key.map(|key| check_key(key).map(|()| (key.to_owned(), scope.holder_id())));
-    Ok(Command::Send(Send {
+    Ok(Command::Send(Message {
         queue: target.queue()?,
         delay,
         key: key.transpose()?,
@@ -109,7 +109,9 @@ pub(super) async fn nack(
 ) -> Result<Command, CallError> {
     let body = collect(body, budget).await?;
     let Returned { receipts, delay } = json(&body, r#"{"receipts":[…],"delay":"5s"}"#)?;
-    let delay = delay.map(|text| parse_duration("delay", &text)).transpose()?;
+    let delay = delay
+        .map(|text| parse_duration("delay", &text))
+        .transpose()?;
     let how = Settling::Nack(delay.unwrap_or_default());
     Settle::new(target.queue()?, receipts, how).map(Command::Settle)
 }

@@ -1,21 +1,21 @@
 //! Replies as HTTP responses: status, representation fields, ranges and preconditions.
 
 use super::body::ReplyBody;
-use super::messages::MessageList;
-use super::queue::wants_bytes;
-use super::sse::EventStream;
 use super::conditional::{self, Verdict};
+use super::messages::MessageList;
 use super::multipart::Multipart;
 use super::problem::Failure;
+use super::queue::wants_bytes;
 use super::range::{Selection, select};
 use super::routes::{Operation, Route};
+use super::sse::EventStream;
 use crate::call::queue::Messages;
 use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply, Token};
 use crate::feed::Feed;
 use crate::ingress::pieces::Pieces;
 use crate::node::Node;
-use http_body::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http_body::Body;
 use micronode_engine::{Now, Object, Stored};
 use micronode_protocol::ErrorCode;
 use serde::Serialize;
@@ -60,10 +60,13 @@ pub(crate) fn respond(
         }
         Reply::Token(token) => Ok(secret(&token)),
         Reply::Deleted | Reply::Pong => Ok(status(StatusCode::NO_CONTENT)),
-        Reply::Pointer(address, revision) => Ok(json(StatusCode::OK, &json!({
-            "address": address.to_string(),
-            "revision": revision,
-        }))),
+        Reply::Pointer(address, revision) => Ok(json(
+            StatusCode::OK,
+            &json!({
+                "address": address.to_string(),
+                "revision": revision,
+            }),
+        )),
         Reply::NameSet {
             name,
             address,
@@ -107,7 +110,9 @@ pub(crate) fn respond(
             let list = MessageList::new(messages);
             let mut response = json(StatusCode::OK, &());
             let length = HeaderValue::from(list.remaining());
-            response.headers_mut().insert(header::CONTENT_LENGTH, length);
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length);
             *response.body_mut() = ReplyBody::Messages(list);
             Ok(response)
         }
@@ -157,7 +162,9 @@ fn described(method: &Method, value: &impl Serialize) -> Response<ReplyBody> {
     let mut response = json(StatusCode::OK, value);
     if *method == Method::HEAD {
         let length = HeaderValue::from(response.body().size_hint().lower());
-        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length);
         *response.body_mut() = ReplyBody::empty();
     }
     response
@@ -178,7 +185,10 @@ fn raw(mut messages: Messages) -> Response<ReplyBody> {
         ("message-id", message.id.to_string()),
         ("receipt", message.receipt.to_string()),
         ("attempt", message.attempt.to_string()),
-        ("enqueued-at", crate::clock::rfc3339(message.enqueued_wall_ms)),
+        (
+            "enqueued-at",
+            crate::clock::rfc3339(message.enqueued_wall_ms),
+        ),
     ] {
         headers.insert(name, HeaderValue::try_from(value).expect("printable ASCII"));
     }

@@ -213,7 +213,10 @@ pub(crate) static OPERATIONS: [Operation; 29] = [
         Facet::Index,
         Needs::Capability(Ops::of(&[Op::NameRead])),
         "A page of names in byte order: `prefix`, `after` and `limit` in the query, `{\"names\":[{\"name\",\"address\",\"revision\"}],\"next\"}` out",
-        &[(200, "the page; `next` is the `after` of the next one, or null")],
+        &[(
+            200,
+            "the page; `next` is the `after` of the next one, or null",
+        )],
         &[&[BadRequest, BadName]],
     ),
     operation(
@@ -267,7 +270,16 @@ pub(crate) static OPERATIONS: [Operation; 29] = [
         Needs::Capability(Ops::of(&[Op::NameWrite])),
         "Point a name at an object: `{\"address\"}` in, `{\"name\",\"address\",\"revision\"}` out; `If-Match` takes a revision or an entity tag, `If-None-Match: *` a name that is new",
         &[(201, "the name is new"), (200, "it points there now")],
-        &[BODY, &[BadName, BadAddress, NotFound, PreconditionFailed, QuotaExceeded]],
+        &[
+            BODY,
+            &[
+                BadName,
+                BadAddress,
+                NotFound,
+                PreconditionFailed,
+                QuotaExceeded,
+            ],
+        ],
     ),
     operation(
         Route::Name,
@@ -297,7 +309,10 @@ pub(crate) static OPERATIONS: [Operation; 29] = [
         Needs::Capability(Ops::of(&[Op::Recv])),
         "Lease up to `max` messages for `visibility`, and `wait` for some if there are none (at most 4s); with `Accept: application/octet-stream` one of them as it is",
         &[
-            (200, "`{\"messages\":[{\"id\",\"receipt\",\"attempt\",\"enqueued_at\",\"body\"}]}`, bodies in base64, or the body of one"),
+            (
+                200,
+                "`{\"messages\":[{\"id\",\"receipt\",\"attempt\",\"enqueued_at\",\"body\"}]}`, bodies in base64, or the body of one",
+            ),
             (204, "there is none to be had as it is"),
         ],
         &[&[BadRequest, BadName, QuotaExceeded]],

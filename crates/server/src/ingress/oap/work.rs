@@ -114,7 +114,7 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
         None => admission::admit_in_place_of_another(node).await?,
     };
     let guarded = GuardedBody::new(body, None, &policy(node, operation), started)?;
-    let permits = admission::facet(node, question::cost(operation), permit)?;
+    let permits = admission::facet(node, question::facet(operation), permit)?;
     let watch = guarded.watch();
     let work = async {
         let chunks = Chunks::new(guarded, is_one_frame);
