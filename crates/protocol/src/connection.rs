@@ -13,6 +13,11 @@
 //! served between any two turns of the others, so that a short answer waits for one chunk and not
 //! for one of each.
 //!
+//! A stream that waits for something to happen is *parked* by its owner: it then takes no place of
+//! those that work, and the connection has no idle time. Since such a peer may be silent for hours,
+//! it is asked from time to time whether it is there. What happens is told it in events, any number
+//! of them before the answer that ends the stream.
+//!
 //! Not here: the pace of a peer (bytes that come or go too slowly are seen at the socket), and
 //! what is paid for memory.
 
@@ -31,7 +36,7 @@ use crate::codec::{Decoded, Decoder, Encoder, Malformed};
 use crate::compression::deflate;
 use crate::frame::{Flags, HEADER_BYTES, Header, Kind};
 use crate::limits::DECOMPRESS_RATIO;
-use crate::operation::{CONTROL, Welcome};
+use crate::operation::{CONTROL, Operation, Welcome};
 pub use event::{ConnectionLimits, Event, Expired, Fault, Part};
 use receive::{NOT_HELLO, detail_of, is_cancel};
 use streams::Streams;
@@ -66,6 +71,12 @@ pub struct Connection {
     idle_frames: u64,
     /// The start, and from then on the last frame or the last byte written.
     active: Instant,
+    /// The start, and from then on the last frame.
+    heard: Instant,
+    /// When the peer was last asked whether it is there, if it has said nothing since.
+    pinged: Option<Instant>,
+    /// It may still answer that in so many words.
+    awaits_pong: bool,
     frames_in: FrameCounts,
     frames_out: FrameCounts,
 }
@@ -82,6 +93,9 @@ impl Connection {
             accepts_compression: false,
             idle_frames: 0,
             active: now,
+            heard: now,
+            pinged: None,
+            awaits_pong: false,
             frames_in: FrameCounts::default(),
             frames_out: FrameCounts::default(),
         }
@@ -137,7 +151,8 @@ impl Connection {
                     _ => return None,
                 },
                 Ok(Some(decoded)) => {
-                    self.active = now;
+                    (self.active, self.heard) = (now, now);
+                    self.pinged = None;
                     let header = match &decoded {
                         Decoded::Frame(frame) => &frame.header,
                         Decoded::Skipped(header) => header,
@@ -231,18 +246,40 @@ impl Connection {
             corr_id,
             ..Header::default()
         };
-        match self.compressed(corr_id, fields, &body) {
-            Some(compressed) => {
-                let header = Header {
-                    flags: header.flags.with(Flags::COMP),
-                    ..header
-                };
-                self.push(&header, &[], compressed);
-            }
-            None => self.push(&header, fields, body),
-        }
+        self.push_of_stream(header, fields, body);
         if ends {
             self.streams.answered(corr_id);
+        }
+    }
+
+    /// Tells of something that has happened, before the answer that ends the stream. Nothing
+    /// happens if the stream is not open.
+    pub fn notify(&mut self, corr_id: u64, code: u16, ack_req: bool, fields: &[u8], body: Bytes) {
+        let Some(app) = self.streams.app(corr_id) else {
+            return;
+        };
+        let flags = if ack_req {
+            Flags::EVENT.with(Flags::ACK_REQ)
+        } else {
+            Flags::EVENT
+        };
+        let header = Header {
+            flags,
+            code,
+            app,
+            corr_id,
+            ..Header::default()
+        };
+        self.push_of_stream(header, fields, body);
+    }
+
+    fn push_of_stream(&mut self, header: Header, fields: &[u8], body: Bytes) {
+        match self.compressed(header.corr_id, fields, &body) {
+            Some(compressed) => {
+                let flags = header.flags.with(Flags::COMP);
+                self.push(&Header { flags, ..header }, &[], compressed);
+            }
+            None => self.push(&header, fields, body),
         }
     }
 
@@ -283,6 +320,31 @@ impl Connection {
         compressed.map(Bytes::from)
     }
 
+    // --- Whose turn it is, and who waits ---------------------------------------------------
+
+    /// Parks a stream: it waits, and is none of the [most](ConnectionLimits::max_streams) any more.
+    /// Whether it is parked now: not if [so many](ConnectionLimits::max_parked) are already, or if
+    /// it is not open.
+    pub fn park(&mut self, corr_id: u64) -> bool {
+        self.streams.park(corr_id, self.limits.max_parked)
+    }
+
+    /// The stream waits no longer. There may be more streams than the most for a while; none is
+    /// opened until there are fewer.
+    pub fn unpark(&mut self, corr_id: u64) {
+        self.streams.unpark(corr_id);
+    }
+
+    /// Streams that are parked.
+    pub fn parked(&self) -> usize {
+        self.streams.parked()
+    }
+
+    /// Gives a stream a turn, unless it has one coming: there is something to tell it.
+    pub fn want_turn(&mut self, corr_id: u64) {
+        self.streams.next_turn(corr_id);
+    }
+
     /// The stream whose answer goes on next, if any does.
     pub fn poll_turn(&mut self) -> Option<u64> {
         self.streams.take_turn()
@@ -316,20 +378,25 @@ impl Connection {
 
     // --- Time, and the end -----------------------------------------------------------------
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to say, unless something
-    /// happens before.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do, unless something happens
+    /// before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Opening => Some(self.active + self.limits.hello),
-            // A frame that is on its way is held to its pace instead, which may take longer.
-            Phase::Open if self.is_at_rest() && !self.is_frame_open() => {
-                Some(self.active + self.limits.idle)
-            }
-            Phase::Greeting { .. } | Phase::Open | Phase::Closing => None,
+            // A frame that is on its way is held to its pace instead, which may take longer; and so
+            // is the peer while there is something for it to take.
+            Phase::Open if self.is_frame_open() || !self.only_waits() => None,
+            Phase::Open if self.parked() == 0 => Some(self.active + self.limits.idle),
+            Phase::Open => Some(match self.pinged {
+                None => self.heard + self.limits.ping,
+                Some(pinged) => pinged + self.limits.ping_patience,
+            }),
+            Phase::Greeting { .. } | Phase::Closing => None,
         }
     }
 
-    /// Whether the connection's time is over. It is closing then.
+    /// Does what is due. If the connection's time is over, it is closing then; otherwise there may
+    /// be a ping to write.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return None;
@@ -338,10 +405,27 @@ impl Connection {
             Phase::Opening => Expired::Hello {
                 begun: self.is_frame_open(),
             },
-            _ => Expired::Idle,
+            _ if self.parked() == 0 => Expired::Idle,
+            _ if self.pinged.is_some() => Expired::Silent,
+            _ => {
+                self.ping(now);
+                return None;
+            }
         };
         self.close();
         Some(expired)
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.pinged = Some(now);
+        self.awaits_pong = true;
+        let header = Header {
+            flags: Flags::EVENT,
+            code: Operation::Ping.code(),
+            app: CONTROL,
+            ..Header::default()
+        };
+        self.push(&header, &[], Bytes::new());
     }
 
     /// Nothing more is read, and what was is let go of; what is queued may still be written.
@@ -378,13 +462,19 @@ impl Connection {
         Some((header.corr_id, came.saturating_sub(before)))
     }
 
-    /// Whether no answer is owed and nothing is left to write. What a peer still owes of a request
-    /// that has been answered keeps nobody waiting.
+    /// Whether no answer is owed, also to no parked stream, and nothing is left to write. What a peer
+    /// still owes of a request that has been answered keeps nobody waiting.
     pub fn is_at_rest(&self) -> bool {
         self.queued() == 0 && !self.owes_answers(true)
     }
 
-    /// Streams open now.
+    /// Whether nothing is left to write and answers are owed to parked streams alone, if to any at
+    /// all: there is nothing to do, for a long time perhaps.
+    pub fn only_waits(&self) -> bool {
+        self.queued() == 0 && self.streams.only_wait()
+    }
+
+    /// Streams open now, parked ones too.
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
