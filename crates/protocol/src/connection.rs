@@ -23,20 +23,20 @@
 
 mod event;
 mod receive;
+mod send;
 mod streams;
+mod time;
 
 use std::io::IoSlice;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use bytes::buf::Limit;
-use bytes::{Bytes, BytesMut};
 
 use crate::ErrorCode;
 use crate::codec::{Decoded, Decoder, Encoder, Malformed};
-use crate::compression::deflate;
 use crate::frame::{Flags, HEADER_BYTES, Header, Kind};
-use crate::limits::DECOMPRESS_RATIO;
-use crate::operation::{CONTROL, Operation, Welcome};
+use crate::operation::CONTROL;
 pub use event::{ConnectionLimits, Event, Expired, Fault, Part};
 use receive::{NOT_HELLO, detail_of, is_cancel};
 use streams::Streams;
@@ -187,139 +187,6 @@ impl Connection {
         }
     }
 
-    // --- What goes out ---------------------------------------------------------------------
-
-    /// Answers HELLO. Requests come from now on.
-    ///
-    /// # Panics
-    ///
-    /// If no [`Event::Hello`] waits for it.
-    pub fn welcome(&mut self, welcome: &Welcome) {
-        let Phase::Greeting { corr_id, flags } = self.phase else {
-            panic!("a welcome answers a HELLO");
-        };
-        self.phase = Phase::Open;
-        let header = Header {
-            flags: Flags::RESP.with(flags),
-            code: 200,
-            app: CONTROL,
-            corr_id,
-            ..Header::default()
-        };
-        self.push(&header, &[], welcome.encode().into());
-    }
-
-    /// Begins the answer of a stream: status, fields, and the first of the body. Unless it `ends`
-    /// with it, the stream has turns from now on. Nothing happens if the stream is not open.
-    pub fn respond(&mut self, corr_id: u64, code: u16, fields: &[u8], body: Bytes, ends: bool) {
-        self.answer(corr_id, Flags::START, code, fields, body, ends);
-        if !ends {
-            self.streams.begin_turns(corr_id);
-        }
-    }
-
-    /// Goes on with an answer, on the stream's [turn](Self::poll_turn).
-    pub fn respond_more(&mut self, corr_id: u64, code: u16, body: Bytes, ends: bool) {
-        self.answer(corr_id, Flags::default(), code, &[], body, ends);
-        if !ends {
-            self.streams.next_turn(corr_id);
-        }
-    }
-
-    fn answer(
-        &mut self,
-        corr_id: u64,
-        flags: Flags,
-        code: u16,
-        fields: &[u8],
-        body: Bytes,
-        ends: bool,
-    ) {
-        let Some(app) = self.streams.app(corr_id) else {
-            return;
-        };
-        let end = if ends { Flags::END } else { Flags::default() };
-        let header = Header {
-            flags: Flags::RESP.with(flags).with(end),
-            code,
-            app,
-            corr_id,
-            ..Header::default()
-        };
-        self.push_of_stream(header, fields, body);
-        if ends {
-            self.streams.answered(corr_id);
-        }
-    }
-
-    /// Tells of something that has happened, before the answer that ends the stream. Nothing
-    /// happens if the stream is not open.
-    pub fn notify(&mut self, corr_id: u64, code: u16, ack_req: bool, fields: &[u8], body: Bytes) {
-        let Some(app) = self.streams.app(corr_id) else {
-            return;
-        };
-        let flags = if ack_req {
-            Flags::EVENT.with(Flags::ACK_REQ)
-        } else {
-            Flags::EVENT
-        };
-        let header = Header {
-            flags,
-            code,
-            app,
-            corr_id,
-            ..Header::default()
-        };
-        self.push_of_stream(header, fields, body);
-    }
-
-    fn push_of_stream(&mut self, header: Header, fields: &[u8], body: Bytes) {
-        match self.compressed(header.corr_id, fields, &body) {
-            Some(compressed) => {
-                let flags = header.flags.with(Flags::COMP);
-                self.push(&Header { flags, ..header }, &[], compressed);
-            }
-            None => self.push(&header, fields, body),
-        }
-    }
-
-    /// Ends a stream, open or not, with an error: its status and its document. A stream of which
-    /// more is still to come is passed over from now on. `app` is the family in an answer to a
-    /// frame of no stream.
-    pub fn refuse(&mut self, corr_id: u64, app: u16, code: ErrorCode, document: Bytes) {
-        let header = Header {
-            flags: Flags::RESP.with(Flags::END),
-            code: code.status(),
-            app: self.streams.app(corr_id).unwrap_or(app),
-            corr_id,
-            ..Header::default()
-        };
-        self.push(&header, &[], document);
-        self.streams.answered(corr_id);
-    }
-
-    fn push(&mut self, header: &Header, fields: &[u8], body: Bytes) {
-        self.frames_out[header.kind() as usize] += 1;
-        self.encoder.push(header, &[], fields, body);
-    }
-
-    /// A payload compressed, if the peer takes it and it gains by it. What does not gain in one
-    /// chunk is not tried again in the next.
-    fn compressed(&mut self, corr_id: u64, fields: &[u8], body: &Bytes) -> Option<Bytes> {
-        if !self.accepts_compression || !self.streams.compresses(corr_id) {
-            return None;
-        }
-        let ratio = DECOMPRESS_RATIO as usize;
-        let compressed = match fields {
-            [] => deflate(body, ratio),
-            fields => deflate(&[fields, body].concat(), ratio),
-        };
-        if compressed.is_none() {
-            self.streams.compresses_no_more(corr_id);
-        }
-        compressed.map(Bytes::from)
-    }
-
     // --- Whose turn it is, and who waits ---------------------------------------------------
 
     /// Parks a stream: it waits, and is none of the [most](ConnectionLimits::max_streams) any more.
@@ -350,6 +217,8 @@ impl Connection {
         self.streams.take_turn()
     }
 
+    // --- The socket ------------------------------------------------------------------------
+
     /// Bytes queued and not yet written.
     pub fn queued(&self) -> usize {
         self.encoder.queued()
@@ -376,63 +245,7 @@ impl Connection {
         self.encoder.advance(count);
     }
 
-    // --- Time, and the end -----------------------------------------------------------------
-
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do, unless something happens
-    /// before.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Opening => Some(self.active + self.limits.hello),
-            // A frame that is on its way is held to its pace instead, which may take longer; and so
-            // is the peer while there is something for it to take.
-            Phase::Open if self.is_frame_open() || !self.only_waits() => None,
-            Phase::Open if self.parked() == 0 => Some(self.active + self.limits.idle),
-            Phase::Open => Some(match self.pinged {
-                None => self.heard + self.limits.ping,
-                Some(pinged) => pinged + self.limits.ping_patience,
-            }),
-            Phase::Greeting { .. } | Phase::Closing => None,
-        }
-    }
-
-    /// Does what is due. If the connection's time is over, it is closing then; otherwise there may
-    /// be a ping to write.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return None;
-        }
-        let expired = match self.phase {
-            Phase::Opening => Expired::Hello {
-                begun: self.is_frame_open(),
-            },
-            _ if self.parked() == 0 => Expired::Idle,
-            _ if self.pinged.is_some() => Expired::Silent,
-            _ => {
-                self.ping(now);
-                return None;
-            }
-        };
-        self.close();
-        Some(expired)
-    }
-
-    fn ping(&mut self, now: Instant) {
-        self.pinged = Some(now);
-        self.awaits_pong = true;
-        let header = Header {
-            flags: Flags::EVENT,
-            code: Operation::Ping.code(),
-            app: CONTROL,
-            ..Header::default()
-        };
-        self.push(&header, &[], Bytes::new());
-    }
-
-    /// Nothing more is read, and what was is let go of; what is queued may still be written.
-    pub fn close(&mut self) {
-        self.phase = Phase::Closing;
-        self.decoder = Decoder::new(self.limits.max_frame);
-    }
+    // --- What there is ---------------------------------------------------------------------
 
     /// Whether nothing more will be read.
     pub fn is_closing(&self) -> bool {
@@ -462,8 +275,8 @@ impl Connection {
         Some((header.corr_id, came.saturating_sub(before)))
     }
 
-    /// Whether no answer is owed, also to no parked stream, and nothing is left to write. What a peer
-    /// still owes of a request that has been answered keeps nobody waiting.
+    /// Whether no answer is owed, not even to a parked stream, and nothing is left to write. What a
+    /// peer still owes of a request that has been answered keeps nobody waiting.
     pub fn is_at_rest(&self) -> bool {
         self.queued() == 0 && !self.owes_answers(true)
     }

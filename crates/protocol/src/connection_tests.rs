@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::codec::Frame;
 use crate::compression::inflate;
 use crate::frame::HEADER_BYTES;
 use crate::limits::{OAP_FRAME_BYTES, OAP_READ_BYTES};
-use crate::operation::{HELLO, Hello, Operation};
+use crate::operation::{HELLO, Hello, Operation, Welcome};
 
 #[path = "connection_waiting_tests.rs"]
 mod waiting;
