@@ -219,6 +219,10 @@ pub const MESSAGE_BYTES: usize = 256 * KIB;
 pub const MESSAGE_BYTES_MAX: usize = ONE_SHOT_BYTES;
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Shortest time that an operator may set.
+pub const IDEMPOTENCY_WINDOW_MIN: Duration = Duration::from_secs(1);
+/// Longest.
+pub const IDEMPOTENCY_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Idempotency keys of one queue: one more is refused, since none is forgotten early.
 pub const IDEMPOTENCY_KEYS: usize = 65_536;
 /// Longest idempotency key.
@@ -265,6 +269,9 @@ pub const EVENT_ID_CHARS: usize = 64;
 pub const SSE_HEARTBEAT: Duration = Duration::from_secs(2);
 /// Routes from the bus into queues.
 pub const ROUTES: usize = 64;
+/// How long an event that found no room in its queue counts against readiness: more than
+/// [`READINESS_HOLD`], so that a single one is noticed.
+pub const ROUTE_DROP_WINDOW: Duration = Duration::from_secs(2);
 
 // --- Capabilities --------------------------------------------------------------------------
 

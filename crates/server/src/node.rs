@@ -332,9 +332,10 @@ impl Node {
 fn mailbox_config(config: &Config, memory_bytes: u64) -> MailboxConfig {
     let mailbox = &config.limits.mailbox;
     let percent = |share: u64| memory_bytes / 100 * share;
-    let max_bytes = mailbox
-        .max_bytes
-        .unwrap_or_else(|| percent(limits::QUEUE_BYTES_PERCENT));
+    let max_bytes = match mailbox.max_bytes {
+        config::Budget::Auto => percent(limits::QUEUE_BYTES_PERCENT),
+        config::Budget::Bytes(bytes) => bytes,
+    };
     MailboxConfig {
         max_messages: mailbox.max_messages,
         max_bytes,
@@ -342,7 +343,7 @@ fn mailbox_config(config: &Config, memory_bytes: u64) -> MailboxConfig {
         max_bytes_total: percent(limits::MESSAGES_BYTES_PERCENT).max(max_bytes),
         max_body: mailbox.max_body,
         max_deliveries: mailbox.max_deliveries,
-        window_ms: millis(mailbox.window),
+        window_ms: millis(mailbox.idempotency_window),
     }
 }
 
