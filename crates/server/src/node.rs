@@ -248,7 +248,8 @@ impl Node {
     }
 
     /// Bytes in use that no write can have back. A cache is full most of its life: there, objects
-    /// make room for whoever needs it, and only the rest keeps the node from being ready.
+    /// that no name pins make room for whoever needs it, and only the rest keeps the node from
+    /// being ready.
     fn lasting_bytes(&self) -> u64 {
         match self.config.load().memory.eviction {
             config::Eviction::Refuse => self.budget.used_total(),
@@ -256,6 +257,7 @@ impl Node {
                 .iter()
                 .filter(|kind| **kind != MemoryKind::Objects)
                 .map(|kind| self.budget.used(*kind))
+                .chain([self.store.stats().pinned_bytes])
                 .sum(),
         }
     }
