@@ -111,22 +111,26 @@ pub struct Names {
 
 struct Shared {
     store: Store,
-    budget: Budget,
     index: RwLock<Index>,
 }
 
-#[derive(Default)]
 struct Index {
     names: BTreeMap<Arc<str>, Pointer>,
     /// The latest revision given out.
     revision: u64,
+    /// For all names: one each would be a tenth of what a name takes.
+    charge: Charge,
 }
 
 /// Where a name points.
 struct Pointer {
     pin: Pinned,
     revision: u64,
-    _charge: Charge,
+}
+
+/// What a name is charged.
+const fn cost(name: &str) -> u64 {
+    name.len() as u64 + NAME_OVERHEAD_BYTES
 }
 
 impl Expected {
@@ -144,11 +148,17 @@ impl Expected {
 
 impl Names {
     /// An empty index of objects in `store` that takes its memory from `budget`.
+    #[expect(clippy::needless_pass_by_value, reason = "as a store takes its own")]
     pub fn new(store: Store, budget: Budget) -> Self {
+        let nothing = budget.reserve(MemoryKind::Names, 0);
+        let index = Index {
+            names: BTreeMap::new(),
+            revision: 0,
+            charge: nothing.expect("nothing always fits").settle(),
+        };
         let shared = Shared {
             store,
-            budget,
-            index: RwLock::default(),
+            index: RwLock::new(index),
         };
         Self {
             shared: Arc::new(shared),
@@ -186,7 +196,11 @@ impl Names {
         let (_replaced, _published);
         let mut index = self.shared.index.write();
         let is_full = index.names.len() >= NAMES;
-        let Index { names, revision } = &mut *index;
+        let Index {
+            names,
+            revision,
+            charge,
+        } = &mut *index;
         let present = names.get_mut(name);
         if !expected.holds(present.as_deref()) {
             return Err(SetError::Precondition);
@@ -200,14 +214,10 @@ impl Names {
             if is_full {
                 return Err(SetError::Full);
             }
-            let charge = self.charge(name)?;
+            charge.resize(charge.bytes() + cost(name))?;
             *revision += 1;
-            let pointer = Pointer {
-                pin,
-                revision: *revision,
-                _charge: charge,
-            };
-            names.insert(name.into(), pointer);
+            let revision = *revision;
+            names.insert(name.into(), Pointer { pin, revision });
         }
         let revision = *revision;
         _published = publish(&NameChange {
@@ -238,6 +248,8 @@ impl Names {
             return Err(RemoveError::Precondition);
         }
         _removed = index.names.remove_entry(name);
+        let rest = index.charge.bytes() - cost(name);
+        index.charge.resize(rest).expect("less always fits");
         index.revision += 1;
         let revision = index.revision;
         _published = publish(&NameChange {
@@ -282,12 +294,5 @@ impl Names {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn charge(&self, name: &str) -> Result<Charge, OverBudget> {
-        let bytes = name.len() as u64 + NAME_OVERHEAD_BYTES;
-        let mut reservation = self.shared.budget.reserve(MemoryKind::Names, bytes)?;
-        reservation.fill(bytes);
-        Ok(reservation.settle())
     }
 }

@@ -45,7 +45,7 @@ fn a_name_that_does_not_fit_the_budget_changes_nothing() {
 fn as_many_names_as_there_may_be_and_no_more() {
     let store = store(MIB);
     let one = put(&store, b"1");
-    let names = Names::new(store.clone(), Budget::new(u64::MAX));
+    let names = Names::new(store, Budget::new(u64::MAX));
     for number in 0..NAMES {
         set(&names, &format!("{number:07}"), &one).unwrap();
     }
