@@ -1,5 +1,7 @@
 //! What queues hold and what has happened to them, for people and metrics.
 
+use std::ops::AddAssign;
+
 /// A bound of the mailbox: the `quota` label of `quota_exhaustions_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
@@ -41,6 +43,12 @@ pub struct QueueStats {
     pub dead: u64,
     /// Bytes of all these bodies.
     pub bytes: u64,
+}
+
+impl QueueStats {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.ready + self.leased + self.delayed == 0
+    }
 }
 
 /// A queue's share of [`Depths`].
@@ -88,4 +96,30 @@ pub struct MailboxCounters {
     pub redriven: u64,
     /// Sends refused, by [`Quota`] in the order of [`Quota::ALL`].
     pub quota_exhausted: [u64; Quota::ALL.len()],
+}
+
+impl AddAssign for MailboxCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.duplicates += other.duplicates;
+        self.delivered += other.delivered;
+        self.acked += other.acked;
+        self.visibility_timeouts += other.visibility_timeouts;
+        self.dead_lettered += other.dead_lettered;
+        self.purged += other.purged;
+        self.redriven += other.redriven;
+        for (sum, more) in self.quota_exhausted.iter_mut().zip(other.quota_exhausted) {
+            *sum += more;
+        }
+    }
+}
+
+impl QueueDepth {
+    /// Adds what another queue holds; the name stays.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.ready += other.ready;
+        self.leased += other.leased;
+        self.delayed += other.delayed;
+        self.oldest_ready_ms = self.oldest_ready_ms.max(other.oldest_ready_ms);
+    }
 }
