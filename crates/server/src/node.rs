@@ -319,6 +319,7 @@ impl Node {
             fd_percent,
             loop_delay_ms,
             restarts: self.supervisor.recent(clock::instant()),
+            routes_drop: self.events.drops(clock::now()),
         }
     }
 
