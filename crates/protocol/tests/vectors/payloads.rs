@@ -79,18 +79,16 @@ fn word(error: FieldsError) -> &'static str {
     match error {
         FieldsError::Text => "text",
         FieldsError::TooLong => "too_long",
+        FieldsError::Name => "name",
         FieldsError::Value => "value",
+        FieldsError::Truncated => "incomplete",
+        FieldsError::Trailing => "trailing",
     }
 }
 
 /// What was parsed, and how many bytes it took.
 fn whole<T>(parsed: Parsed<T>) -> Result<(T, usize), &'static str> {
     parsed.map_err(word)?.ok_or("incomplete")
-}
-
-/// Fields of one length.
-fn exactly<const N: usize>(payload: &[u8]) -> Result<&[u8; N], &'static str> {
-    payload.first_chunk().ok_or("incomplete")
 }
 
 fn address(digits: &str) -> Address {
@@ -161,7 +159,7 @@ struct GetRequestSaid {
 
 impl Said for GetRequestSaid {
     fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let request = GetRequest::decode(exactly(payload)?);
+        let request = GetRequest::decode(payload).map_err(word)?;
         Ok(Self {
             fields: GetRequest::BYTES,
             address: digits(&request.address),
@@ -263,7 +261,7 @@ struct PutReplySaid {
 
 impl Said for PutReplySaid {
     fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let reply = PutReply::decode(exactly(payload)?).map_err(word)?;
+        let reply = PutReply::decode(payload).map_err(word)?;
         Ok(Self {
             fields: PutReply::BYTES,
             address: digits(&reply.address),

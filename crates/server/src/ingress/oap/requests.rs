@@ -65,7 +65,7 @@ impl<I: Transport> Session<I> {
                     part.payload = arrived.payload;
                     Some((arrived.permit?, arrived.holder))
                 });
-                let operation = Operation::of(app, code);
+                let operation = question::operation(app, code);
                 let result =
                     operation
                         .ok_or_else(question::no_such_operation)
