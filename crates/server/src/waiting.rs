@@ -2,11 +2,12 @@
 //!
 //! While it waits it holds a waiter's slot and nothing else: no place among the requests in
 //! progress, none of its facet's permits, no stream of an OAP connection. Its ingress lets go of
-//! those, awaits [`Wait::ready`], and is admitted again before it takes what has come.
+//! those and awaits [`Wait::over`], which is admitted again before it takes what has come.
 
 use crate::call::queue::{Messages, Receive};
-use crate::call::{CallError, Reply};
+use crate::call::{CallError, Cost, Facet, Reply};
 use crate::clock;
+use crate::guard::admission::{Permits, readmit};
 use crate::node::Node;
 use crate::readiness::State;
 use micronode_engine::mailbox::Receiver;
@@ -48,8 +49,25 @@ impl Wait {
         })))
     }
 
+    /// Waits for what comes, and takes it with what is needed for that.
+    pub(crate) async fn over(
+        mut self: Box<Self>,
+        node: &Node,
+        cost: Cost,
+        facet: Facet,
+    ) -> Result<(Reply, Permits), CallError> {
+        loop {
+            self.ready(node).await;
+            let permits = readmit(node, cost, facet, self.until).await?;
+            match self.take() {
+                Reply::Waits(wait) => self = wait,
+                reply => return Ok((reply, permits)),
+            }
+        }
+    }
+
     /// Waits until there is something to take, the time is over, or the node shuts down.
-    pub(crate) async fn ready(&mut self, node: &Node) {
+    async fn ready(&mut self, node: &Node) {
         let receiver = &mut self.receiver;
         let visible = poll_fn(|cx| match receiver.poll_ready(clock::now(), cx.waker()) {
             true => Poll::Ready(()),
@@ -67,13 +85,8 @@ impl Wait {
         }
     }
 
-    /// When it has waited long enough.
-    pub(crate) fn until(&self) -> Instant {
-        self.until
-    }
-
     /// Takes what has come; somebody else may have been quicker.
-    pub(crate) fn take(mut self: Box<Self>) -> Reply {
+    fn take(mut self: Box<Self>) -> Reply {
         let mut messages = Messages::new();
         let visibility_ms = millis(self.receive.visibility);
         self.receiver

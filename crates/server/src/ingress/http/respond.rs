@@ -16,10 +16,11 @@ use crate::ingress::pieces::Pieces;
 use crate::node::Node;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body::Body;
+use micronode_engine::mailbox::QueueStats;
 use micronode_engine::{Now, Object, Stored};
 use micronode_protocol::ErrorCode;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -123,16 +124,7 @@ pub(crate) fn respond(
                 .collect();
             Ok(json(StatusCode::OK, &json!({ "results": results })))
         }
-        Reply::QueueStats(stats) => Ok(described(
-            &operation.method,
-            &json!({
-                "ready": stats.ready,
-                "leased": stats.leased,
-                "delayed": stats.delayed,
-                "dead": stats.dead,
-                "bytes": stats.bytes,
-            }),
-        )),
+        Reply::QueueStats(counts) => Ok(described(&operation.method, &stats(&counts))),
         Reply::Purged(removed) => Ok(json(StatusCode::OK, &json!({ "removed": removed }))),
         Reply::Redriven(redriven) => Ok(json(
             StatusCode::OK,
@@ -142,6 +134,17 @@ pub(crate) fn respond(
         // The guard has waited for it.
         Reply::Waits(_) => Ok(status(StatusCode::NO_CONTENT)),
     }
+}
+
+/// How many messages are in what state.
+pub(crate) fn stats(counts: &QueueStats) -> Value {
+    json!({
+        "ready": counts.ready,
+        "leased": counts.leased,
+        "delayed": counts.delayed,
+        "dead": counts.dead,
+        "bytes": counts.bytes,
+    })
 }
 
 #[derive(Serialize)]
