@@ -172,15 +172,13 @@ async fn stages(
         let call = ingress::call(operation, &head, target, declared, body, budget, holder).await?;
         let call = admission::narrow(node, holder.map(Arc::as_ref), call)?;
         let mut reply = dispatch(node, call).await?;
-        while let Reply::Waits(mut wait) = reply {
+        if let Reply::Waits(wait) = reply {
             in_progress.park();
-            if !wait.ready(node).await {
-                reply = Reply::Messages(Vec::new());
-                break;
+            let (came, permits) = wait.over(node, operation.cost, operation.facet).await?;
+            if let Some(permits) = permits {
+                in_progress.resume(permits);
             }
-            let (cost, facet, until) = (operation.cost, operation.facet, wait.readmission());
-            in_progress.resume(admission::readmit(node, cost, facet, until).await?);
-            reply = wait.take();
+            reply = came;
         }
         if matches!(reply, Reply::Feed(_)) {
             in_progress.park();
@@ -262,10 +260,7 @@ fn guarded_body(
     let policy = match operation.route {
         Route::Exchange => limits.one_shot_of(GRANT_TEXT_BYTES, GRANT_DEADLINE),
         Route::Mint => limits.one_shot_of(MINT_BYTES, ONE_SHOT_DEADLINE),
-        Route::Send => limits.one_shot_of(
-            node.config.load().limits.mailbox.max_body,
-            ONE_SHOT_DEADLINE,
-        ),
+        Route::Send => node.message(),
         _ if one_shot => limits.one_shot,
         _ => limits.streamed,
     };

@@ -241,6 +241,12 @@ impl Node {
         self.tls.as_ref().map_or("none", |tls| tls.pq().as_str())
     }
 
+    /// Of the body of a message.
+    pub(crate) fn message(&self) -> BodyPolicy {
+        let most = self.config.load().limits.mailbox.max_body;
+        self.limits.one_shot_of(most, limits::ONE_SHOT_DEADLINE)
+    }
+
     /// The state of readiness in force.
     pub(crate) fn state(&self) -> State {
         State::from_u8(self.state.load(Relaxed))

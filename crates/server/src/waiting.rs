@@ -2,12 +2,13 @@
 //!
 //! While it waits it holds a waiter's slot and nothing else: no place among the requests in
 //! progress, none of its facet's permits, no stream of an OAP connection. Its ingress lets go of
-//! those, awaits [`Wait::ready`], and is admitted again before it takes what has come. A wait that
-//! came to nothing needs no admission to be answered.
+//! those and awaits [`Wait::over`], which is admitted again before it takes what has come. A wait
+//! that came to nothing needs no admission to be answered.
 
 use crate::call::queue::{Messages, Receive};
-use crate::call::{CallError, Reply};
+use crate::call::{CallError, Cost, Facet, Reply};
 use crate::clock;
+use crate::guard::admission::{Permits, readmit};
 use crate::metrics::histogram::Histogram;
 use crate::node::Node;
 use crate::readiness::State;
@@ -55,9 +56,27 @@ impl Wait {
         })))
     }
 
+    /// Waits for what comes, and takes it with what is needed for that.
+    pub(crate) async fn over(
+        mut self: Box<Self>,
+        node: &Node,
+        cost: Cost,
+        facet: Facet,
+    ) -> Result<(Reply, Option<Permits>), CallError> {
+        while self.ready(node).await {
+            let until = self.until.max(clock::instant() + SLOW_SHARE_WAIT);
+            let permits = readmit(node, cost, facet, until).await?;
+            match self.take() {
+                Reply::Waits(wait) => self = wait,
+                reply => return Ok((reply, Some(permits))),
+            }
+        }
+        Ok((Reply::Messages(Messages::new()), None))
+    }
+
     /// Waits until there is something to take; false if the time is over, or the node shuts down,
     /// before there is.
-    pub(crate) async fn ready(&mut self, node: &Node) -> bool {
+    async fn ready(&mut self, node: &Node) -> bool {
         let receiver = &mut self.receiver;
         let visible = poll_fn(|cx| match receiver.poll_ready(clock::now(), cx.waker()) {
             true => Poll::Ready(()),
@@ -75,13 +94,8 @@ impl Wait {
         }
     }
 
-    /// How long it may take until it is admitted again.
-    pub(crate) fn readmission(&self) -> Instant {
-        self.until.max(clock::instant() + SLOW_SHARE_WAIT)
-    }
-
     /// Takes what has come; somebody else may have been quicker.
-    pub(crate) fn take(mut self: Box<Self>) -> Reply {
+    fn take(mut self: Box<Self>) -> Reply {
         let mut messages = Messages::new();
         let visibility_ms = millis(self.receive.visibility);
         let (now, max, out) = (clock::now(), self.receive.max, &mut messages);

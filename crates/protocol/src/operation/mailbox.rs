@@ -6,7 +6,8 @@
 use bytes::BufMut;
 
 use super::fields::{Field, FieldsError, Parsed, Reader, fields, front, whole};
-use crate::limits::RECEIPTS;
+use crate::limits::{IDEMPOTENCY_KEY_BYTES, RECEIPTS};
+use crate::name::QueueRef;
 
 fields! {
     /// In front of a message to *send*.
@@ -98,6 +99,11 @@ fields! {
         /// Dead letters that are still there.
         left: u32 as u32,
     }
+}
+
+impl SendRequest<'_> {
+    /// Most bytes that the fields take.
+    pub const BYTES_MAX: usize = 2 + QueueRef::BYTES_MAX + 2 + IDEMPOTENCY_KEY_BYTES + 4;
 }
 
 macro_rules! with_receipts {

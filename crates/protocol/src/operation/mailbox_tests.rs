@@ -21,6 +21,8 @@ fn texts_have_their_caps() {
     let send = |key| SendRequest::decode(&[text(1), text(key), vec![0; 4]].concat()).map(|_| ());
     assert_eq!(send(IDEMPOTENCY_KEY_BYTES), Ok(()));
     assert_eq!(send(IDEMPOTENCY_KEY_BYTES + 1), Err(FieldsError::TooLong));
+    let longest = [text(most), text(IDEMPOTENCY_KEY_BYTES), vec![0; 4]].concat();
+    assert_eq!(longest.len(), SendRequest::BYTES_MAX);
 
     let reply = |id| SendReply::decode(&[text(id), vec![1]].concat()).map(|_| ());
     assert_eq!(reply(RECEIPT_CHARS), Ok(()));

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Between two attempts to let something go on that has waited.
-const READMISSION: Duration = Duration::from_millis(5);
+pub(crate) const READMISSION: Duration = Duration::from_millis(5);
 
 /// What a request holds from admission to the last byte of its answer.
 #[must_use = "permits that are dropped at once limit nothing"]
@@ -262,14 +262,16 @@ pub(crate) async fn readmit(
     until: Instant,
 ) -> Result<Permits, CallError> {
     loop {
-        let permits = node.in_flight.acquire().map_err(CallError::from);
-        let permits = permits.and_then(|permit| {
-            shed(node.state(), cost)?;
-            facet(node, of, permit)
-        });
-        match permits {
+        match readmit_at_once(node, cost, of) {
             Err(_) if clock::instant() < until => sleep(READMISSION).await,
             permits => return permits,
         }
     }
+}
+
+/// The same without waiting.
+pub(crate) fn readmit_at_once(node: &Node, cost: Cost, of: Facet) -> Result<Permits, CallError> {
+    let permit = node.in_flight.acquire()?;
+    shed(node.state(), cost)?;
+    facet(node, of, permit)
 }

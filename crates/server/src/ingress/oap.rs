@@ -15,14 +15,18 @@
 mod answer;
 mod authority;
 mod clocks;
+mod deliveries;
+mod feeding;
 mod inbox;
 mod long_frame;
 mod memory;
 mod pace;
+mod parked;
 mod question;
 mod requests;
 mod session;
 mod stream;
+mod terms;
 mod work;
 
 use crate::call::CallError;

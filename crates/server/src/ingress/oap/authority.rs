@@ -1,8 +1,8 @@
 //! Who makes the requests of a connection, and whether they still may.
 
 use super::long_frame::LongFrame;
-use super::question;
 use super::session::Session;
+use super::terms::Terms;
 use crate::authority::{Failed, Holder, Presented};
 use crate::call::{CallError, Needs};
 use crate::guard::admission;
@@ -38,7 +38,7 @@ impl<I: Transport> Session<I> {
         body: u64,
         now: Instant,
     ) -> Result<Option<Arc<Holder>>, CallError> {
-        let Needs::Capability(ops) = question::needs(operation) else {
+        let Needs::Capability(ops) = Terms::of(operation).needs else {
             return Ok(None);
         };
         let access = Access {
@@ -58,12 +58,21 @@ impl<I: Transport> Session<I> {
         admission::authority(&self.node, &presented, &access, self.peer, now)
     }
 
+    /// Whether nothing goes on that could lose its authority.
+    pub(super) fn holds_nobody(&self) -> bool {
+        self.streams.is_empty() && self.parked.is_empty() && self.long_frame.is_none()
+    }
+
     /// Ends what has lost its authority: streams, and a long frame on its way.
     pub(super) fn check_authority(&mut self, now: Instant) {
         let node = Arc::clone(&self.node);
-        let ended = self.streams.iter().filter_map(|(corr_id, stream)| {
-            let holder = stream.in_progress.holder.as_deref()?;
-            (!node.stands(holder)).then_some(*corr_id)
+        let streams = self.streams.iter();
+        let streams = streams.map(|(corr_id, stream)| (*corr_id, &stream.in_progress));
+        let parked = self.parked.iter();
+        let parked = parked.map(|(corr_id, stream)| (corr_id, &stream.in_progress));
+        let ended = streams.chain(parked).filter_map(|(corr_id, request)| {
+            let holder = request.holder.as_deref()?;
+            (!node.stands(holder)).then_some(corr_id)
         });
         for corr_id in ended.collect::<Vec<_>>() {
             self.refuse(corr_id, CONTROL, &Failed::Ended.error());

@@ -24,7 +24,10 @@ impl<I: Transport> Session<I> {
         if self.connection.is_closing() && self.connection.queued() == 0 {
             return Some(Ending::Told);
         }
-        let owes_nothing = self.connection.queued() == 0 && !self.connection.owes_answers(false);
+        // Who has said their last word can neither keep a feed alive nor be done with what it gives.
+        let only_feeds = || self.parked.iter().all(|(_, stream)| stream.is_feed());
+        let owes_nothing = self.connection.queued() == 0 && !self.connection.owes_answers(false)
+            || self.ended && self.connection.only_waits() && only_feeds();
         if self.ended && owes_nothing && self.may_take() {
             return Some(Ending::Silent);
         }
@@ -50,23 +53,19 @@ impl<I: Transport> Session<I> {
             self.cut_slowest(now);
             cx.waker().wake_by_ref();
         }
-        self.poll_clocks(cx, now, at_rest)
+        self.poll_clocks(cx, now)
     }
 
-    fn poll_clocks(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut now: Instant,
-        at_rest: bool,
-    ) -> Option<Ending> {
+    fn poll_clocks(&mut self, cx: &mut Context<'_>, mut now: Instant) -> Option<Ending> {
+        let at_rest = self.connection.only_waits() && self.long_frame.is_none();
         let lets_go = at_rest && !self.connection.is_frame_open() && self.connection.has_memory();
-        let rested = self
-            .rest_at
-            .filter(|_| self.connection.frames().0 == self.occupied);
+        let frames = self.connection.frames().0;
+        let came = std::mem::replace(&mut self.came, frames);
+        let rested = self.rest_at.filter(|_| frames == came);
         self.rest_at = lets_go.then(|| rested.unwrap_or(now + REST));
         // Who has been answered at once is not asked about again.
         self.check_authority_at = match self.check_authority_at {
-            _ if self.streams.is_empty() && self.long_frame.is_none() => None,
+            _ if self.holds_nobody() => None,
             None => Some(now + AUTHORITY_RECHECK),
             at => at,
         };

@@ -4,7 +4,6 @@
 //! connection together is counted, so that the connection stops taking more.
 
 use crate::call::CallError;
-use crate::ingress::oap::question;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -12,7 +11,7 @@ use micronode_hardening::{BodyError, GuardedBody};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::frame::HEADER_BYTES;
 use micronode_protocol::limits::OAP_CHUNK_BYTES;
-use micronode_protocol::operation::PutRequest;
+use micronode_protocol::operation::FieldsError;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -123,28 +122,30 @@ impl Chunks {
         }
     }
 
-    /// Takes the fields of an upload off the front, however they are cut, and calls `then` with
-    /// them and the rest.
-    pub(super) async fn after_put_fields<T>(
+    /// Takes the fields off the front, however they are cut: their bytes, and the rest. `measure`
+    /// says how many they are, of at most `most`; `None` while some are missing.
+    pub(super) async fn split_fields(
         mut self,
-        then: impl FnOnce(&PutRequest<'_>, Self) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
+        most: usize,
+        measure: impl Fn(&[u8]) -> Result<Option<usize>, CallError>,
+    ) -> Result<(Vec<u8>, Self), CallError> {
         let mut fields = Vec::new();
         loop {
             let Some(frame) = self.body.frame().await.transpose()? else {
-                return Err(question::truncated());
+                return Err(FieldsError::Truncated.into());
             };
             let Ok(mut part) = frame.into_data() else {
                 continue;
             };
             let before = fields.len();
-            let wanted = (PutRequest::BYTES_MAX - before).min(part.len());
+            let wanted = (most - before).min(part.len());
             fields.extend_from_slice(&part[..wanted]);
-            if let Some((request, length)) = question::put_fields(&fields)? {
+            if let Some(length) = measure(&fields)? {
+                fields.truncate(length);
                 let rest = part.split_off(length - before);
                 self.check(&rest)?;
                 self.first = Some(rest).filter(|rest| !rest.is_empty());
-                return then(&request, self);
+                return Ok((fields, self));
             }
         }
     }

@@ -6,6 +6,8 @@
 use super::pace::Moved;
 use super::question;
 use super::session::Session;
+use super::terms::Terms;
+use super::work::policy;
 use crate::authority::Holder;
 use crate::buffer::paid;
 use crate::call::{CallError, Needs};
@@ -15,7 +17,7 @@ use micronode_engine::{MemoryKind, Reservation};
 use micronode_hardening::{BodyPolicy, Permit, Transport};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
-use micronode_protocol::operation::{Operation, PutRequest};
+use micronode_protocol::operation::{Operation, PutRequest, SendRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -120,36 +122,36 @@ impl<I: Transport> Session<I> {
     ) -> Result<LongFrame, CallError> {
         let (mut permit, mut holder, mut time_left) = (None, None, None);
         if header.flags.has(Flags::START) {
-            let operation = question::operation(header.app, header.code);
+            let operation = Operation::of(header.app, header.code);
             let operation = operation.ok_or_else(question::no_such_operation)?;
             // One that is too long for a capability was not read, and is none.
             let is_read = cap.len() == usize::from(header.cap_len);
             let payload = header.len as usize - HEADER_BYTES - usize::from(header.cap_len);
-            // What an upload's fields take of it is known when they are there.
+            // What the fields take of it is known when they are there.
             let body = match operation {
                 Operation::Echo => payload,
                 Operation::ObjectPut => payload.saturating_sub(PutRequest::BYTES_MAX),
+                Operation::Send => payload.saturating_sub(SendRequest::BYTES_MAX),
                 _ => 0,
             };
             let cap = is_read.then_some(cap);
             holder = self.authority(operation, cap, body as u64, now)?;
-            if question::needs(operation) == Needs::Grant {
+            let terms = Terms::of(operation);
+            if terms.needs == Needs::Grant {
                 let detail = "a grant is far shorter than this";
                 return Err(CallError::new(ErrorCode::BodyTooLarge, detail));
             }
-            let cost = question::cost(operation);
-            permit = match admission::admit_at_once(&self.node, cost, holder.as_deref(), now)? {
+            let (node, cost) = (&self.node, terms.cost);
+            permit = match admission::admit_at_once(node, cost, holder.as_deref(), now)? {
                 Some(permit) => Some(permit),
                 // Nobody gives way for so much.
                 None => Some(self.node.in_flight.acquire()?),
             };
             self.check_draining()?;
-            let one_shot = self.node.limits.one_shot;
-            if operation != Operation::ObjectPut {
-                one_shot.check_length(payload as u64)?;
-                if let BodyPolicy::OneShot { deadline, .. } = one_shot {
-                    time_left = Some(deadline);
-                }
+            let policy = policy(node, operation);
+            if let BodyPolicy::OneShot { deadline, .. } = policy {
+                policy.check_length(payload as u64)?;
+                time_left = Some(deadline);
             }
         }
         let length = header.len.into();

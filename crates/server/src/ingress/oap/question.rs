@@ -1,166 +1,250 @@
-//! What a request asks: its operation's cost and route, and its payload as a call.
+//! What a request asks: its payload as a call.
 
-use crate::authority::{Holder, Mint};
-use crate::call::{
-    CallBody, CallError, Command, Cost, Facet, Needs, Put, bad_media_type, check_media_type,
+use crate::authority::{Holder, Mint, Scope};
+use crate::call::name::{Name, NameList, NameSet, check_prefix};
+use crate::call::queue::{
+    Message, Queue, Receive, Settle, Settling, Subscribe, check_delay, check_key,
 };
-use crate::ingress::http::routes::Route;
-use micronode_protocol::capability::caveat::{Op, Ops};
-use micronode_protocol::limits::DURATION_MAX;
-use micronode_protocol::operation::decode_addresses;
-use micronode_protocol::operation::{FieldsError, GetRequest, Operation, PutRequest};
+use crate::call::{CallBody, CallError, Command, Put, bad_media_type, check_media_type};
+use bytes::Bytes;
+use micronode_engine::names::{Expected, Tag};
+use micronode_protocol::limits::{DURATION_MAX, LIST_NAMES_DEFAULT, VISIBILITY};
+use micronode_protocol::operation::{
+    AckRequest, EXPECT_ABSENT, EXPECT_ANY, EventsRequest, ExtendRequest, FieldsError, GetRequest,
+    NackRequest, NameDeleteRequest, NameListRequest, NameReadRequest, NameRequest, NameSetRequest,
+    NameWatchRequest, Operation, PutRequest, QueueRequest, ReceiveRequest, RedriveRequest,
+    SendRequest, SubscribeRequest, decode_addresses,
+};
 use micronode_protocol::{Address, ErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What an answer must look like.
+/// What an answer must look like, where its reply does not say so.
+#[derive(Clone, Copy)]
 pub(super) enum Asked {
-    /// No fields, no body.
-    Nothing,
-    Echo,
-    Get(GetRequest),
-    Put,
-    Has,
+    /// All of an object, or a part.
+    Get {
+        offset: u64,
+        length: u64,
+    },
     Head,
     Manifest,
-    Token,
+    /// What the reply says.
+    Other,
 }
 
 impl Asked {
     /// Whether the answer is read from the store.
-    pub(super) const fn reads(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::Head | Self::Manifest)
+    pub(super) const fn reads(self) -> bool {
+        !matches!(self, Self::Other)
     }
 }
 
-/// The operation that is asked for. Names, queues and events are not served yet.
-pub(super) fn operation(app: u16, code: u16) -> Option<Operation> {
-    Operation::of(app, code).filter(|operation| operation.app() < Operation::NameGet.app())
-}
-
-/// What a request costs the node: the same as over HTTP.
-pub(super) const fn cost(operation: Operation) -> Cost {
-    match operation {
-        Operation::ObjectPut => Cost::Write,
-        Operation::Echo | Operation::ObjectHas => Cost::Buffer,
-        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => Cost::Read,
-        Operation::Ping | Operation::Exchange | Operation::Mint | Operation::ObjectDelete => {
-            Cost::Free
-        }
-        _ => Cost::Free,
-    }
-}
-
-/// What it works on: the same as over HTTP.
-pub(super) const fn facet(operation: Operation) -> Facet {
-    match operation {
-        Operation::ObjectPut => Facet::StorageWrite,
-        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => {
-            Facet::StorageRead
-        }
-        _ => Facet::None,
-    }
-}
-
-/// What a request must bring: the same as over HTTP.
-pub(super) const fn needs(operation: Operation) -> Needs {
-    Needs::Capability(match operation {
-        Operation::Exchange => return Needs::Grant,
-        Operation::Ping | Operation::Echo => Ops::NONE,
-        Operation::Mint => Ops::of(&[Op::Admin]),
-        Operation::ObjectGet | Operation::ObjectManifest => Ops::of(&[Op::Get]),
-        Operation::ObjectHead | Operation::ObjectHas => Ops::of(&[Op::Head]),
-        Operation::ObjectPut => Ops::of(&[Op::Put]),
-        Operation::ObjectDelete => Ops::of(&[Op::Delete]),
-        _ => Ops::NONE,
-    })
-}
-
-/// The route that does the same: what the request is timed as.
-pub(super) const fn route(operation: Operation) -> Route {
-    match operation {
-        Operation::Echo => Route::Echo,
-        Operation::ObjectPut => Route::Put,
-        Operation::ObjectHas => Route::Has,
-        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectDelete => Route::Object,
-        Operation::ObjectManifest => Route::Manifest,
-        Operation::Exchange => Route::Exchange,
-        Operation::Mint => Route::Mint,
-        _ => Route::Unknown,
-    }
-}
-
-/// The command of an operation without a body, from its whole payload.
+/// The command of an operation, from its whole payload, for who makes it.
 pub(super) fn command(
     operation: Operation,
-    payload: &[u8],
+    payload: &Bytes,
     holder: Option<&Arc<Holder>>,
 ) -> Result<(Asked, Command), CallError> {
+    let scope = || Scope::of(holder);
     let address = || Ok::<_, CallError>(Address::from_bytes(*exactly(payload)?));
-    Ok(match operation {
+    let command = match operation {
         Operation::ObjectGet => {
-            let request = GetRequest::decode(payload).map_err(bad_fields)?;
-            let address = request.address;
-            (Asked::Get(request), Command::Get { address })
+            let GetRequest {
+                address,
+                offset,
+                length,
+            } = GetRequest::decode(payload)?;
+            return Ok((Asked::Get { offset, length }, Command::Get { address }));
         }
-        Operation::ObjectHead => (
-            Asked::Head,
-            Command::Get {
-                address: address()?,
-            },
-        ),
-        Operation::ObjectManifest => (
-            Asked::Manifest,
-            Command::Get {
-                address: address()?,
-            },
-        ),
-        Operation::ObjectDelete => (
-            Asked::Nothing,
-            Command::Delete {
-                address: address()?,
-            },
-        ),
+        Operation::ObjectHead => {
+            let address = address()?;
+            return Ok((Asked::Head, Command::Get { address }));
+        }
+        Operation::ObjectManifest => {
+            let address = address()?;
+            return Ok((Asked::Manifest, Command::Get { address }));
+        }
+        Operation::NameRead => {
+            let request = NameReadRequest::decode(payload)?;
+            let (offset, length) = (request.offset, request.length);
+            let name = Name::parse(request.name)?;
+            let scope = scope();
+            return Ok((
+                Asked::Get { offset, length },
+                Command::NameRead { name, scope },
+            ));
+        }
+
+        Operation::ObjectDelete => Command::Delete {
+            address: address()?,
+        },
         Operation::ObjectHas => {
             let addresses = decode_addresses(payload).map_err(|error| match error {
                 FieldsError::TooLong => {
                     bad_request("at most 4096 addresses may be asked for at once")
                 }
-                _ => truncated(),
+                error => error.into(),
             })?;
             let addresses = addresses.into_iter().map(Some).collect();
-            (Asked::Has, Command::Has { addresses })
+            Command::Has { addresses }
         }
         Operation::Exchange => {
             let grant = Zeroizing::new(payload.to_vec());
-            (Asked::Token, Command::Exchange { grant })
+            Command::Exchange { grant }
         }
-        Operation::Mint => {
-            let mint = Mint::parse(payload, holder.cloned())?;
-            (Asked::Token, Command::Mint(mint))
-        }
+        Operation::Mint => Command::Mint(Mint::parse(payload, holder.cloned())?),
         Operation::Ping => {
             exactly::<0>(payload)?;
-            (Asked::Nothing, Command::Ping)
+            Command::Ping
         }
-        Operation::Echo | Operation::ObjectPut => unreachable!("these have a body"),
-        _ => return Err(no_such_operation()),
-    })
+
+        Operation::NameGet => Command::NameGet {
+            name: Name::parse(NameRequest::decode(payload)?.name)?,
+            scope: scope(),
+        },
+        Operation::NameSet => {
+            let request = NameSetRequest::decode(payload)?;
+            Command::NameSet(NameSet {
+                name: Name::parse(request.name)?,
+                address: request.address,
+                expected: expected(request.expected),
+            })
+        }
+        Operation::NameDelete => {
+            let request = NameDeleteRequest::decode(payload)?;
+            Command::NameDelete {
+                name: Name::parse(request.name)?,
+                expected: expected(request.expected),
+            }
+        }
+        Operation::NameList => {
+            let request = NameListRequest::decode(payload)?;
+            let limit = match request.limit {
+                0 => LIST_NAMES_DEFAULT,
+                limit => limit.into(),
+            };
+            let (prefix, after) = (request.prefix, request.after);
+            Command::NameList(NameList::new(prefix, after, limit, scope())?)
+        }
+        Operation::NameWatch => {
+            let NameWatchRequest { prefix } = NameWatchRequest::decode(payload)?;
+            check_prefix(prefix)?;
+            Command::NameWatch {
+                prefix: prefix.to_owned(),
+                scope: scope(),
+            }
+        }
+
+        Operation::Send => {
+            let (fields, length) = SendRequest::parse(payload)?.ok_or(FieldsError::Truncated)?;
+            send(&fields, payload.slice(length..), &scope())?
+        }
+        Operation::Receive => {
+            let request = ReceiveRequest::decode(payload)?;
+            let queue = Queue::parse(request.queue)?;
+            let (max, wait) = (request.max.into(), millis(request.wait_ms));
+            let visibility = visibility(request.visibility_ms);
+            Command::Receive(Receive::new(queue, max, wait, visibility)?)
+        }
+        Operation::Subscribe => {
+            let request = SubscribeRequest::decode(payload)?;
+            let queue = Queue::parse(request.queue)?;
+            let visibility = visibility(request.visibility_ms);
+            Command::Subscribe(Subscribe::new(queue, request.credit, visibility)?)
+        }
+        Operation::Ack => {
+            let (request, receipts) = AckRequest::decode_with_receipts(payload)?;
+            settle(request.queue, &receipts, Settling::Ack)?
+        }
+        Operation::Nack => {
+            let (request, receipts) = NackRequest::decode_with_receipts(payload)?;
+            let how = Settling::Nack(millis(request.delay_ms));
+            settle(request.queue, &receipts, how)?
+        }
+        Operation::Extend => {
+            let (request, receipts) = ExtendRequest::decode_with_receipts(payload)?;
+            let how = Settling::Extend(visibility(request.visibility_ms));
+            settle(request.queue, &receipts, how)?
+        }
+        Operation::QueueStats => Command::QueueStats {
+            queue: Queue::parse(QueueRequest::decode(payload)?.queue)?,
+        },
+        Operation::Purge => Command::Purge {
+            queue: Queue::parse(QueueRequest::decode(payload)?.queue)?,
+        },
+        Operation::Redrive => {
+            let request = RedriveRequest::decode(payload)?;
+            Command::Redrive {
+                queue: Queue::parse_live(request.queue)?,
+                limit: request.limit,
+            }
+        }
+
+        Operation::Events => {
+            let EventsRequest { last_id } = EventsRequest::decode(payload)?;
+            Command::Events {
+                after: (!last_id.is_empty()).then(|| last_id.to_owned()),
+                scope: scope(),
+            }
+        }
+
+        Operation::Echo | Operation::ObjectPut => unreachable!("these have a body that streams"),
+    };
+    Ok((Asked::Other, command))
 }
 
-/// A payload that is nothing but fields of `N` bytes.
-fn exactly<const N: usize>(payload: &[u8]) -> Result<&[u8; N], CallError> {
+/// A payload that is nothing but `N` bytes.
+fn exactly<const N: usize>(payload: &[u8]) -> Result<&[u8; N], FieldsError> {
     match payload.first_chunk::<N>() {
         Some(fields) if payload.len() == N => Ok(fields),
-        Some(_) => Err(bad_request("more bytes than this operation has fields")),
-        None => Err(truncated()),
+        Some(_) => Err(FieldsError::Trailing),
+        None => Err(FieldsError::Truncated),
     }
 }
 
-/// A payload that is not the fields of its operation.
-fn bad_fields(error: FieldsError) -> CallError {
-    CallError::new(error.code(), error.to_string())
+/// What a name has to be for a change.
+fn expected(revision: u64) -> Expected {
+    match revision {
+        EXPECT_ABSENT => Expected::Absent,
+        EXPECT_ANY => Expected::Any,
+        revision => Expected::OneOf(vec![Tag::Revision(revision)]),
+    }
+}
+
+fn millis(time: u32) -> Duration {
+    Duration::from_millis(time.into())
+}
+
+fn visibility(time: u32) -> Duration {
+    match time {
+        0 => VISIBILITY,
+        time => millis(time),
+    }
+}
+
+/// The command of a send whose fields have come; `body` is all that follows them.
+pub(super) fn send(
+    fields: &SendRequest<'_>,
+    body: Bytes,
+    scope: &Scope,
+) -> Result<Command, CallError> {
+    let key = match fields.key {
+        "" => None,
+        key => Some(check_key(key).map(|()| (key.to_owned(), scope.holder_id()))?),
+    };
+    Ok(Command::Send(Message {
+        queue: Queue::parse_live(fields.queue)?,
+        delay: check_delay(millis(fields.delay_ms))?,
+        key,
+        body,
+    }))
+}
+
+fn settle(queue: &str, receipts: &[&str], how: Settling) -> Result<Command, CallError> {
+    let receipts = receipts.iter().map(|receipt| (*receipt).to_owned());
+    Settle::new(Queue::parse(queue)?, receipts.collect(), how).map(Command::Settle)
 }
 
 /// The call of an upload whose fields have come.
@@ -192,12 +276,11 @@ pub(super) fn put_fields(payload: &[u8]) -> Result<Option<(PutRequest<'_>, usize
     PutRequest::parse(payload).map_err(|_| bad_media_type())
 }
 
-/// A request that ended in the middle of its fields.
-pub(super) fn truncated() -> CallError {
-    CallError::new(
-        ErrorCode::Truncated,
-        "the request ends before its fields do",
-    )
+/// A payload that is not the fields of its operation.
+impl From<FieldsError> for CallError {
+    fn from(error: FieldsError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
 }
 
 fn bad_request(detail: &'static str) -> CallError {
@@ -208,32 +291,4 @@ fn bad_request(detail: &'static str) -> CallError {
 pub(super) fn no_such_operation() -> CallError {
     let detail = "no such operation; docs/protocol.md lists them";
     CallError::new(ErrorCode::NotFound, detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Method;
-
-    #[test]
-    fn an_operation_costs_and_needs_what_it_does_over_http() {
-        for operation in Operation::ALL {
-            let method = match operation {
-                Operation::Echo
-                | Operation::ObjectPut
-                | Operation::ObjectHas
-                | Operation::Exchange
-                | Operation::Mint => Method::POST,
-                Operation::ObjectGet | Operation::ObjectManifest => Method::GET,
-                Operation::ObjectHead => Method::HEAD,
-                Operation::ObjectDelete => Method::DELETE,
-                // There is no such thing over HTTP.
-                _ => continue,
-            };
-            let same = route(*operation).operation(&method);
-            let same = same.expect("the route has the method");
-            assert_eq!(cost(*operation), same.cost, "{}", operation.name());
-            assert_eq!(needs(*operation), same.needs, "{}", operation.name());
-        }
-    }
 }

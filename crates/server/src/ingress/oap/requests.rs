@@ -5,6 +5,7 @@ use super::inbox::inbox;
 use super::question::{self, Asked};
 use super::session::Session;
 use super::stream::{EchoBody, Stream, StreamState};
+use super::terms::Terms;
 use super::work::{Asking, Done, at_once, work};
 use super::{memory, pace::Moved};
 use crate::authority::Holder;
@@ -19,7 +20,7 @@ use futures_util::future::abortable;
 use micronode_hardening::{Permit, Progress, Transport};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::connection::{Event, Part};
-use micronode_protocol::limits::{OAP_INLINE_BYTES, OAP_REQUEST_BYTES};
+use micronode_protocol::limits::OAP_REQUEST_BYTES;
 use micronode_protocol::operation::{CONTROL, Operation, Welcome};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -65,7 +66,7 @@ impl<I: Transport> Session<I> {
                     part.payload = arrived.payload;
                     Some((arrived.permit?, arrived.holder))
                 });
-                let operation = question::operation(app, code);
+                let operation = Operation::of(app, code);
                 let result =
                     operation
                         .ok_or_else(question::no_such_operation)
@@ -112,8 +113,13 @@ impl<I: Transport> Session<I> {
         now: Instant,
     ) -> Result<(), CallError> {
         let node = Arc::clone(&self.node);
-        let cost = question::cost(operation);
-        let mut in_progress = InProgress::begin(&node, question::route(operation), OAP, now);
+        let Terms {
+            route,
+            cost,
+            facet,
+            needs,
+        } = Terms::of(operation);
+        let mut in_progress = InProgress::begin(&node, route, OAP, now);
 
         let Opening {
             part,
@@ -124,7 +130,7 @@ impl<I: Transport> Session<I> {
             Some((permit, holder)) => (Some(permit), holder),
             None => {
                 let holder = self.authority(operation, Some(cap), 0, now)?;
-                let permit = match question::needs(operation) {
+                let permit = match needs {
                     Needs::Capability(_) => {
                         admission::admit_at_once(&node, cost, holder.as_deref(), now)?
                     }
@@ -141,11 +147,10 @@ impl<I: Transport> Session<I> {
         let payload = self.payload(part)?;
         let permit = match permit {
             Some(permit) if is_one_frame => {
-                in_progress.permits =
-                    Some(admission::facet(&node, question::facet(operation), permit)?);
+                in_progress.permits = Some(admission::facet(&node, facet, permit)?);
                 let called = clock::instant();
                 let (asked, reply) = at_once(&node, operation, holder, payload, is_owned)?;
-                return self.begin_answer(corr_id, &asked, reply, in_progress, called);
+                return self.begin_answer(corr_id, asked, reply, in_progress, called);
             }
             permit => permit,
         };
@@ -223,29 +228,28 @@ impl<I: Transport> Session<I> {
         let answered = done.result.and_then(|(asked, reply, permits)| {
             in_progress.permits = Some(permits);
             let called = clock::instant();
-            self.begin_answer(done.corr_id, &asked, reply, in_progress, called)
+            self.begin_answer(done.corr_id, asked, reply, in_progress, called)
         });
         if let Err(error) = answered {
             self.refuse(done.corr_id, CONTROL, &error);
         }
     }
 
-    fn begin_answer(
+    pub(super) fn begin_answer(
         &mut self,
         corr_id: u64,
-        asked: &Asked,
+        asked: Asked,
         reply: Reply,
         in_progress: InProgress,
         called: Instant,
     ) -> Result<(), CallError> {
         let reply = match reply {
-            // A shorter one is copied on its way out.
-            Reply::Echo(bytes) if bytes.len() > OAP_INLINE_BYTES => {
-                Reply::Echo(self.held.count(bytes))
-            }
+            Reply::Waits(wait) => return self.park_receive(corr_id, wait, in_progress),
+            Reply::Feed(feed) => return self.park_feed(corr_id, feed, in_progress),
             reply => reply,
         };
-        let (code, mut body) = render(asked, reply, clock::now(), &mut self.fields)?;
+        let (code, body) = render(asked, reply, clock::now(), &mut self.fields)?;
+        let mut body = body.counted(&self.held);
         let first = body.next()?;
         if asked.reads() {
             let latency = clock::instant() - called;
@@ -275,7 +279,7 @@ impl<I: Transport> Session<I> {
     /// The next chunk of the stream whose turn it is.
     pub(super) fn go_on(&mut self, corr_id: u64) {
         let Some(stream) = self.streams.get_mut(&corr_id) else {
-            return;
+            return self.feed(corr_id);
         };
         let StreamState::Answering { code, body } = &mut stream.state else {
             return;
@@ -307,6 +311,7 @@ impl<I: Transport> Session<I> {
 
     /// Lets go of everything that a stream has here.
     fn forget(&mut self, corr_id: u64) {
+        self.parked.remove(corr_id);
         if let Some(stream) = self.streams.remove(&corr_id) {
             self.owed -= stream.state.owed();
             if let StreamState::Asking { abort, .. } = stream.state {

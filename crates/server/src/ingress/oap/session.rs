@@ -8,6 +8,7 @@ use super::inbox::Backlog;
 use super::long_frame::LongFrame;
 use super::memory::Held;
 use super::pace::{Moved, Paces, Slowness, Timer};
+use super::parked::Parked;
 use super::stream::Stream;
 use super::work::Work;
 use crate::authority::Holder;
@@ -69,11 +70,13 @@ pub(super) struct Session<I> {
     pub(super) occupancy: Occupancy,
     pub(super) drain: DrainSignal,
     /// The task that eviction and drain wake.
-    waker: Option<Waker>,
+    pub(super) waker: Option<Waker>,
 
     pub(super) connection: Connection,
     pub(super) streams: HashMap<u64, Stream>,
     pub(super) work: FuturesUnordered<Work>,
+    /// Streams that wait, which are none of `streams`.
+    pub(super) parked: Parked,
     /// Requests whose answers are queued, and where they end on the scale of bytes written.
     pub(super) unwritten: VecDeque<(u64, InProgress)>,
     /// How fast those go, while there are any with permits.
@@ -104,8 +107,10 @@ pub(super) struct Session<I> {
     pub(super) rest_at: Option<Instant>,
     /// Whether the slot counts the connection as busy.
     pub(super) is_busy: bool,
-    /// Frames that had come when the slot was last told that it is not.
+    /// Frames that had come when the slot was last told that it is not ...
     pub(super) occupied: FrameCounts,
+    /// ... and when it was last asked whether buffers may go.
+    pub(super) came: FrameCounts,
     /// The peer has closed its side.
     pub(super) ended: bool,
     pub(super) received: u64,
@@ -148,6 +153,7 @@ impl<I: Transport> Session<I> {
             waker: None,
             streams: HashMap::new(),
             work: FuturesUnordered::new(),
+            parked: Parked::default(),
             unwritten: VecDeque::new(),
             leaving: None,
             fields: Vec::new(),
@@ -163,6 +169,7 @@ impl<I: Transport> Session<I> {
             rest_at: None,
             is_busy: false,
             occupied: FrameCounts::default(),
+            came: FrameCounts::default(),
             ended: false,
             received: 0,
             reported: Default::default(),
@@ -180,6 +187,7 @@ impl<I: Transport> Session<I> {
             let now = clock::instant();
             let cut_short = self.take_events(now);
             self.poll_work(cx);
+            self.poll_parked();
             self.consider_long_frame(now);
             self.produce();
             let wrote = match self.poll_write(cx, now) {
@@ -213,6 +221,7 @@ impl<I: Transport> Session<I> {
         let known = self.waker.as_ref();
         if known.is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
+            self.parked.listen(cx.waker());
             // The answers are looked at in every poll.
             let _ = self.slot.poll_evicted(cx);
             if !self.drain.is_draining() {
@@ -397,6 +406,7 @@ impl<I: Transport> Session<I> {
         self.skipped_for = None;
         self.streams.clear();
         self.work = FuturesUnordered::new();
+        self.parked.clear();
         self.owed = 0;
     }
 

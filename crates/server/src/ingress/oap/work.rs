@@ -3,9 +3,10 @@
 use super::inbox::{Chunks, InboxBody};
 use super::memory;
 use super::question::{self, Asked};
-use crate::authority::Holder;
+use super::terms::Terms;
+use crate::authority::{Holder, Scope};
 use crate::buffer::collect;
-use crate::call::{Call, CallBody, CallError, Reply};
+use crate::call::{Call, CallBody, CallError, Command, Reply};
 use crate::clock;
 use crate::dispatch::dispatch;
 use crate::guard::admission::{self, Permits};
@@ -20,7 +21,7 @@ use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::{
     DURATION_MAX, GRANT_DEADLINE, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES, ONE_SHOT_DEADLINE,
 };
-use micronode_protocol::operation::{Operation, PutRequest};
+use micronode_protocol::operation::{FieldsError, Operation, PutRequest, SendRequest};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -66,19 +67,19 @@ pub(super) fn at_once(
             } else {
                 payload
             };
-            Ok((Asked::Echo, Reply::Echo(bytes)))
+            Ok((Asked::Other, Reply::Echo(bytes)))
         }
         Operation::ObjectPut => {
-            let (fields, length) =
-                question::put_fields(&payload)?.ok_or_else(question::truncated)?;
+            let (fields, length) = question::put_fields(&payload)?.ok_or(FieldsError::Truncated)?;
             let body = payload.slice(length..);
             let declared = Some(body.len() as u64);
             let body: CallBody = Box::pin(Full::new(body).map_err(|never| match never {}));
             let call = Call::Put(question::put(&fields, declared, body)?);
-            Ok((Asked::Put, at_hand(call)?))
+            Ok((Asked::Other, at_hand(call)?))
         }
         _ => {
             let (asked, command) = question::command(operation, &payload, holder)?;
+            check_message(node, &command)?;
             Ok((asked, at_hand(Call::Command(command))?))
         }
     }
@@ -114,22 +115,33 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
         None => admission::admit_in_place_of_another(node).await?,
     };
     let guarded = GuardedBody::new(body, None, &policy(node, operation), started)?;
-    let permits = admission::facet(node, question::facet(operation), permit)?;
+    let permits = admission::facet(node, Terms::of(operation).facet, permit)?;
     let watch = guarded.watch();
     let work = async {
         let chunks = Chunks::new(guarded, is_one_frame);
         let (asked, call) = match operation {
             Operation::Echo => {
                 let body = Box::pin(chunks);
-                (Asked::Echo, Call::Echo { body })
+                (Asked::Other, Call::Echo { body })
             }
             Operation::ObjectPut => {
-                let put =
-                    |fields: &PutRequest<'_>, rest| question::put(fields, None, Box::pin(rest));
-                (Asked::Put, Call::Put(chunks.after_put_fields(put).await?))
+                let length = |payload: &[u8]| Ok(question::put_fields(payload)?.map(|(_, it)| it));
+                let (fields, rest) = chunks.split_fields(PutRequest::BYTES_MAX, length).await?;
+                let (fields, _) = question::put_fields(&fields)?.ok_or(FieldsError::Truncated)?;
+                let put = question::put(&fields, None, Box::pin(rest))?;
+                (Asked::Other, Call::Put(put))
+            }
+            Operation::Send => {
+                let length = |payload: &[u8]| Ok(SendRequest::parse(payload)?.map(|(_, it)| it));
+                let (fields, rest) = chunks.split_fields(SendRequest::BYTES_MAX, length).await?;
+                let body = collect(Box::pin(rest), &node.budget).await?.into_bytes();
+                let scope = Scope::of(holder.as_ref());
+                let command = question::send(&SendRequest::decode(&fields)?, body, &scope)?;
+                check_message(node, &command)?;
+                (Asked::Other, Call::Command(command))
             }
             _ => {
-                let payload = collect(Box::pin(chunks), &node.budget).await?;
+                let payload = collect(Box::pin(chunks), &node.budget).await?.into_bytes();
                 let (asked, command) = question::command(operation, &payload, holder.as_ref())?;
                 (asked, Call::Command(command))
             }
@@ -141,19 +153,34 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
     Ok((asked, reply, permits))
 }
 
-/// An upload streams; everything else is small enough to be taken as one.
-fn policy(node: &Node, operation: Operation) -> BodyPolicy {
+/// An upload streams; everything else is small enough to be taken as one. Bounds what is in front
+/// of a body together with it.
+pub(super) fn policy(node: &Node, operation: Operation) -> BodyPolicy {
     match operation {
-        Operation::ObjectPut => {}
-        Operation::Exchange => return node.limits.one_shot_of(GRANT_TEXT_BYTES, GRANT_DEADLINE),
-        Operation::Mint => return node.limits.one_shot_of(MINT_BYTES, ONE_SHOT_DEADLINE),
-        _ => return node.limits.one_shot,
+        Operation::ObjectPut => BodyPolicy::Streamed {
+            // The store has the last word on the object's size; the fields come on top of it.
+            cap: (node.limits.streamed.cap()).saturating_add(PutRequest::BYTES_MAX as u64),
+            // Only whole frames are seen here. The session sees their bytes, and has the pace.
+            interval: DURATION_MAX,
+            min_rate: 0,
+        },
+        Operation::Send => match node.message() {
+            BodyPolicy::OneShot { cap, deadline } => BodyPolicy::OneShot {
+                cap: cap + SendRequest::BYTES_MAX as u64,
+                deadline,
+            },
+            streamed @ BodyPolicy::Streamed { .. } => streamed,
+        },
+        Operation::Exchange => node.limits.one_shot_of(GRANT_TEXT_BYTES, GRANT_DEADLINE),
+        Operation::Mint => node.limits.one_shot_of(MINT_BYTES, ONE_SHOT_DEADLINE),
+        _ => node.limits.one_shot,
     }
-    BodyPolicy::Streamed {
-        // The store has the last word on the object's size; the fields come on top of it.
-        cap: (node.limits.streamed.cap()).saturating_add(PutRequest::BYTES_MAX as u64),
-        // Only whole frames are seen here. The session sees their bytes, and has the pace.
-        interval: DURATION_MAX,
-        min_rate: 0,
+}
+
+/// The body of a message alone.
+fn check_message(node: &Node, command: &Command) -> Result<(), CallError> {
+    if let Command::Send(message) = command {
+        node.message().check_length(message.body.len() as u64)?;
     }
+    Ok(())
 }
