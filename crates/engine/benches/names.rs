@@ -58,7 +58,7 @@ fn a_million_names(c: &mut Criterion) {
         b.iter(|| names.get(black_box(next.next().expect("endless"))));
     });
 
-    let mut next = spelled.iter().zip(&addresses).cycle();
+    let mut next = spelled.iter().zip(addresses.iter().cycle()).cycle();
     bench.bench_function("set", |b| {
         b.iter(|| {
             let (name, address) = next.next().expect("endless");
@@ -66,7 +66,7 @@ fn a_million_names(c: &mut Criterion) {
         });
     });
 
-    let mut next = spelled.iter().zip(&addresses).cycle();
+    let mut next = spelled.iter().zip(addresses.iter().cycle()).cycle();
     bench.bench_function("delete_and_create", |b| {
         b.iter(|| {
             let (name, address) = next.next().expect("endless");

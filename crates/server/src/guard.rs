@@ -174,9 +174,12 @@ async fn stages(
         let mut reply = dispatch(node, call).await?;
         while let Reply::Waits(mut wait) = reply {
             in_progress.park();
-            wait.ready(node).await;
-            let (cost, facet) = (operation.cost, operation.facet);
-            in_progress.resume(admission::readmit(node, cost, facet, wait.until()).await?);
+            if !wait.ready(node).await {
+                reply = Reply::Messages(Vec::new());
+                break;
+            }
+            let (cost, facet, until) = (operation.cost, operation.facet, wait.readmission());
+            in_progress.resume(admission::readmit(node, cost, facet, until).await?);
             reply = wait.take();
         }
         if matches!(reply, Reply::Feed(_)) {

@@ -300,7 +300,8 @@ impl Node {
     }
 
     /// Bytes in use that no write can have back. A cache is full most of its life: there, objects
-    /// make room for whoever needs it, and only the rest keeps the node from being ready.
+    /// that no name pins make room for whoever needs it, and only the rest keeps the node from
+    /// being ready.
     fn lasting_bytes(&self) -> u64 {
         match self.config.load().memory.eviction {
             config::Eviction::Refuse => self.budget.used_total(),
@@ -308,6 +309,7 @@ impl Node {
                 .iter()
                 .filter(|kind| **kind != MemoryKind::Objects)
                 .map(|kind| self.budget.used(*kind))
+                .chain([self.store.stats().pinned_bytes])
                 .sum(),
         }
     }
@@ -373,5 +375,42 @@ fn connection_limits(caps: &config::Limits) -> ConnectionLimits {
         h2_send_buffer: limits::H2_SEND_BUFFER,
         h2_control_burst: limits::H2_CONTROL_BURST,
         h2_control_per_second: limits::H2_CONTROL_PER_SECOND,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{Sources, load};
+    use micronode_engine::PutHead;
+
+    /// A cache that was full of what names point at counted as empty, so that no write was shed
+    /// before it failed.
+    #[test]
+    fn in_a_cache_only_what_makes_no_room_is_memory_in_use() {
+        let flags = vec![
+            ("memory.budget", "16MiB".to_owned()),
+            ("memory.eviction", "lru".to_owned()),
+        ];
+        let loaded = load(Sources {
+            file: None,
+            env: [],
+            flags,
+        });
+        let node = Node::new(&loaded.unwrap());
+        let mut upload = node
+            .store
+            .begin_put(clock::now(), PutHead::default())
+            .unwrap();
+        upload.write(&vec![0; 12 << 20]).unwrap();
+        let address = upload.finish(clock::now()).unwrap().address;
+        let memory_percent = || node.sample(0, 0).memory_percent;
+        assert_eq!(memory_percent(), 0);
+        let pin = node.store.pin(clock::now(), &address).unwrap();
+        assert_eq!(memory_percent(), 75);
+        drop(pin);
+        assert_eq!(memory_percent(), 0);
     }
 }

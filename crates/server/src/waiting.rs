@@ -2,7 +2,8 @@
 //!
 //! While it waits it holds a waiter's slot and nothing else: no place among the requests in
 //! progress, none of its facet's permits, no stream of an OAP connection. Its ingress lets go of
-//! those, awaits [`Wait::ready`], and is admitted again before it takes what has come.
+//! those, awaits [`Wait::ready`], and is admitted again before it takes what has come. A wait that
+//! came to nothing needs no admission to be answered.
 
 use crate::call::queue::{Messages, Receive};
 use crate::call::{CallError, Reply};
@@ -12,6 +13,7 @@ use crate::node::Node;
 use crate::readiness::State;
 use micronode_engine::mailbox::Receiver;
 use micronode_hardening::Permit;
+use micronode_protocol::limits::SLOW_SHARE_WAIT;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -53,8 +55,9 @@ impl Wait {
         })))
     }
 
-    /// Waits until there is something to take, the time is over, or the node shuts down.
-    pub(crate) async fn ready(&mut self, node: &Node) {
+    /// Waits until there is something to take; false if the time is over, or the node shuts down,
+    /// before there is.
+    pub(crate) async fn ready(&mut self, node: &Node) -> bool {
         let receiver = &mut self.receiver;
         let visible = poll_fn(|cx| match receiver.poll_ready(clock::now(), cx.waker()) {
             true => Poll::Ready(()),
@@ -62,19 +65,19 @@ impl Wait {
         });
         let until_drain = node.draining.notified();
         if node.state() == State::Draining {
-            self.until = clock::instant();
+            return false;
         }
-        // However it ends, the queue is looked at.
         tokio::select! {
-            () = visible => {}
-            () = sleep_until(self.until) => {}
-            () = until_drain => self.until = clock::instant(),
+            biased;
+            () = visible => true,
+            () = sleep_until(self.until) => false,
+            () = until_drain => false,
         }
     }
 
-    /// When it has waited long enough.
-    pub(crate) fn until(&self) -> Instant {
-        self.until
+    /// How long it may take until it is admitted again.
+    pub(crate) fn readmission(&self) -> Instant {
+        self.until.max(clock::instant() + SLOW_SHARE_WAIT)
     }
 
     /// Takes what has come; somebody else may have been quicker.
