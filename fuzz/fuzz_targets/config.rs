@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use micronode_protocol::limits;
+use micronode_protocol::name::{QueueRef, is_name_prefix};
 use micronode_server::config::{
     self, Budget, Config, ConfigError, KEYS, Key, Loaded, Origin, Sources,
 };
@@ -121,6 +122,8 @@ fn check_bounds(config: &Config) {
         limits: node,
         memory: _,
         auth,
+        routes,
+        metrics: _,
         log: _,
     } = config;
     assert!(bind != admin || bind.port() == 0);
@@ -135,6 +138,9 @@ fn check_bounds(config: &Config) {
         node.connections,
         node.facets.storage_read,
         node.facets.storage_write,
+        node.facets.index,
+        node.facets.mailbox,
+        node.waiters,
     ] {
         assert!((1..=limits::CONCURRENCY_MAX).contains(&count));
     }
@@ -158,6 +164,24 @@ fn check_bounds(config: &Config) {
     assert!((1..=limits::H2_STREAMS).contains(&node.h2_streams));
     assert!((limits::OAP_FRAME_BYTES_MIN..=limits::OAP_FRAME_BYTES).contains(&node.oap_frame));
     assert!((1..=limits::OAP_STREAMS).contains(&node.oap_streams));
+
+    let queue = &node.mailbox;
+    assert!((1..=limits::MESSAGES).contains(&queue.max_messages));
+    assert_ne!(queue.max_bytes, Budget::Bytes(0));
+    assert!((1..=limits::MESSAGE_BYTES_MAX).contains(&queue.max_body));
+    assert!((1..=limits::MAX_DELIVERIES_MAX).contains(&queue.max_deliveries));
+    let window = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+    assert!(window.contains(&queue.idempotency_window));
+
+    assert!(routes.len() <= limits::ROUTES);
+    for (index, route) in routes.iter().enumerate() {
+        assert!(is_name_prefix(&route.prefix));
+        assert!(route.prefix.is_empty() || route.event.starts_with("name."));
+        assert!(QueueRef::parse(&route.queue).is_some_and(|queue| !queue.is_dead));
+        assert!((1..=limits::QUEUE_NAME_BYTES).contains(&route.name.len()));
+        let mut others = routes[..index].iter();
+        assert!(others.all(|other| other.name != route.name));
+    }
 
     assert!((1..=limits::CAPABILITY_LOCATION_BYTES).contains(&auth.name.len()));
     for (time, most) in [

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-use support::{Node, wait_until};
+use support::{Node, object, wait_until};
 use tempfile::TempDir;
 
 /// A node with a configuration file, whose log goes to another file.
@@ -153,4 +153,33 @@ fn another_address_needs_a_restart() {
     });
     assert_eq!(node.request("POST", "/echo", &[], b"x").status, 200);
     assert_eq!(node.limits()["bind"], "127.0.0.1:0");
+}
+
+#[test]
+fn routes_come_and_go_while_the_node_runs() {
+    let route = |event: &str, queue: &str| {
+        format!("[[routes]]\nevent = \"{event}\"\nqueue = \"{queue}\"\nname = \"it\"\n")
+    };
+    let first = "limits.mailbox.max_messages = 1\n".to_owned() + &route("object.put", "first");
+    let it = Configured::start(&first);
+    let dropped = || it.node.metric("route_dropped_total{route=\"it\"}");
+    let ready = |queue: &str| {
+        let stats = it.node.get(&format!("/mbox/{queue}"), &[]);
+        (stats.status == 200).then(|| stats.json()["ready"].clone())
+    };
+    it.node.store(&object(1));
+    it.node.store(&object(2));
+    assert_eq!(ready("first"), Some(1.into()));
+    assert_eq!(dropped(), Some(1.0));
+
+    it.rewrite(&route("config.updated", "second"));
+    it.node.signal(Signal::HUP);
+    wait_until("the event of the new configuration", || {
+        ready("second").is_some()
+    });
+    assert_eq!(dropped(), Some(1.0), "a route that stays keeps its count");
+    it.rewrite("");
+    it.node.signal(Signal::HUP);
+    wait_until("no routes", || dropped().is_none());
+    assert_eq!(ready("first"), Some(1.into()), "what is there stays");
 }

@@ -37,10 +37,10 @@ pub(crate) fn sweep_queues(node: &Arc<Node>) -> AbortHandle {
     })
 }
 
-/// Waits until something may be due.
+/// Waits until something is due.
 async fn due(mailbox: &Mailbox) {
-    let begun = clock::instant();
-    let mut timer = pin!(sleep_until(begun + RECHECK));
+    let earliest = clock::instant() + LEAST;
+    let mut timer = pin!(sleep_until(earliest));
     poll_fn(|cx| {
         // In this order: what becomes earlier from here on wakes.
         mailbox.wake_when_earlier(cx.waker());
@@ -48,8 +48,12 @@ async fn due(mailbox: &Mailbox) {
             return Poll::Pending;
         };
         let left = Duration::from_millis(deadline_ms.saturating_sub(clock::now().mono_ms));
-        let at = clock::instant() + left.min(RECHECK);
-        timer.as_mut().reset(at.max(begun + LEAST));
+        let now = clock::instant();
+        let look = (now + left.min(RECHECK)).max(earliest);
+        if look <= now {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(look);
         timer.as_mut().poll(cx)
     })
     .await;
