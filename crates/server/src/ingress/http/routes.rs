@@ -126,7 +126,7 @@ pub(crate) static OPERATIONS: [Operation; 13] = [
         Needs::Capability(Some(Op::Delete)),
         "Delete an object and wipe its memory",
         &[(204, "deleted")],
-        &[&[BadAddress, NotFound, PreconditionFailed]],
+        &[&[BadAddress, NotFound, Pinned, PreconditionFailed]],
     ),
     operation(
         Route::Manifest,
