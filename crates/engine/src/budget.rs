@@ -128,6 +128,21 @@ impl Budget {
         })
     }
 
+    /// Takes `bytes` that are in use for `kind` from now on, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// If they do not fit.
+    pub fn charge(&self, kind: MemoryKind, bytes: u64) -> Result<Charge, OverBudget> {
+        self.commit(bytes)?;
+        self.add_used(kind, bytes);
+        Ok(Charge {
+            budget: self.clone(),
+            kind,
+            bytes,
+        })
+    }
+
     fn commit(&self, bytes: u64) -> Result<(), OverBudget> {
         let limit = self.shared.limit;
         let fits = |committed: u64| committed.checked_add(bytes).filter(|sum| *sum <= limit);
@@ -350,6 +365,20 @@ mod tests {
             (charge.bytes(), budget.committed(), budget.used_total()),
             (100, 100, 100)
         );
+        drop(charge);
+        assert_eq!((budget.committed(), budget.used_total()), (0, 0));
+    }
+
+    #[test]
+    fn a_charge_is_in_use_at_once() {
+        let budget = Budget::new(100);
+        let charge = budget.charge(MemoryKind::Messages, 100).unwrap();
+        assert_eq!(
+            (budget.committed(), budget.used(MemoryKind::Messages)),
+            (100, 100)
+        );
+        let over = budget.charge(MemoryKind::Messages, 1).unwrap_err();
+        assert_eq!((over.missing, budget.used_total()), (1, 100));
         drop(charge);
         assert_eq!((budget.committed(), budget.used_total()), (0, 0));
     }

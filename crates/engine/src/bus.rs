@@ -218,3 +218,20 @@ impl Drop for Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_cursors_that_have_gone_are_taken_again() {
+        let bus = Bus::new();
+        let mut stays = bus.subscribe();
+        for _ in 0..100 {
+            let mut goes = bus.subscribe();
+            assert!(stays.poll_next(Waker::noop()).is_pending());
+            assert!(goes.poll_next(Waker::noop()).is_pending());
+        }
+        assert_eq!(bus.ring.lock().parked.wakers.len(), 2);
+    }
+}

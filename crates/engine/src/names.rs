@@ -111,22 +111,26 @@ pub struct Names {
 
 struct Shared {
     store: Store,
-    budget: Budget,
     index: RwLock<Index>,
 }
 
-#[derive(Default)]
 struct Index {
     names: BTreeMap<Arc<str>, Pointer>,
     /// The latest revision given out.
     revision: u64,
+    /// For all names: one each would be a tenth of what a name takes.
+    charge: Charge,
 }
 
 /// Where a name points.
 struct Pointer {
     pin: Pinned,
     revision: u64,
-    _charge: Charge,
+}
+
+/// What a name is charged.
+const fn cost(name: &str) -> u64 {
+    name.len() as u64 + NAME_OVERHEAD_BYTES
 }
 
 impl Expected {
@@ -144,11 +148,17 @@ impl Expected {
 
 impl Names {
     /// An empty index of objects in `store` that takes its memory from `budget`.
+    #[expect(clippy::needless_pass_by_value, reason = "as a store takes its own")]
     pub fn new(store: Store, budget: Budget) -> Self {
+        let nothing = budget.reserve(MemoryKind::Names, 0);
+        let index = Index {
+            names: BTreeMap::new(),
+            revision: 0,
+            charge: nothing.expect("nothing always fits").settle(),
+        };
         let shared = Shared {
             store,
-            budget,
-            index: RwLock::default(),
+            index: RwLock::new(index),
         };
         Self {
             shared: Arc::new(shared),
@@ -162,8 +172,9 @@ impl Names {
         Some((*pointer.pin.address(), pointer.revision))
     }
 
-    /// Points `name` at the object at `address`, if `expected` holds. The name is charged its
-    /// bytes and [`NAME_OVERHEAD_BYTES`]; the caller bounds its length.
+    /// Points `name` at the object at `address`, if `expected` holds. A new name is charged its
+    /// bytes and [`NAME_OVERHEAD_BYTES`], for which objects may make room; the caller bounds its
+    /// length.
     ///
     /// `publish` is called with the change under the lock of the index, so that whoever listens
     /// sees changes in the order of their revisions. What it returns is dropped after the lock:
@@ -180,36 +191,55 @@ impl Names {
         expected: &Expected,
         publish: impl FnOnce(&NameChange<'_>) -> T,
     ) -> Result<NameSet, SetError> {
-        // All declared before the lock, and so dropped after it; the pin too if it is not used.
-        let pin = self.shared.store.pin(now, address);
-        let pin = pin.map_err(|_| SetError::NoObject)?;
+        let store = &self.shared.store;
+        // Held from here, lest it be what makes room for its name.
+        let pin = store.pin(now, address).map_err(|_| SetError::NoObject)?;
+        let mut change = Some((pin, publish));
+        store.with_room(now, cost(name), || {
+            match self.point(name, address, expected, &mut change) {
+                Err(SetError::OverBudget(over)) => Err(over),
+                done => Ok(done),
+            }
+        })?
+    }
+
+    /// Makes the change, which is taken if there is no error.
+    fn point<T>(
+        &self,
+        name: &str,
+        address: &Address,
+        expected: &Expected,
+        change: &mut Option<(Pinned, impl FnOnce(&NameChange<'_>) -> T)>,
+    ) -> Result<NameSet, SetError> {
+        // Declared before the lock, and so dropped after it.
         let (_replaced, _published);
         let mut index = self.shared.index.write();
         let is_full = index.names.len() >= NAMES;
-        let Index { names, revision } = &mut *index;
+        let Index {
+            names,
+            revision,
+            charge,
+        } = &mut *index;
         let present = names.get_mut(name);
         if !expected.holds(present.as_deref()) {
             return Err(SetError::Precondition);
         }
         let created = present.is_none();
-        if let Some(pointer) = present {
-            *revision += 1;
-            pointer.revision = *revision;
-            _replaced = std::mem::replace(&mut pointer.pin, pin);
+        if created && is_full {
+            return Err(SetError::Full);
+        }
+        if created {
+            charge.resize(charge.bytes() + cost(name))?;
+        }
+        let (pin, publish) = change.take().expect("a change is made once");
+        *revision += 1;
+        let revision = *revision;
+        let pointer = Pointer { pin, revision };
+        if let Some(present) = present {
+            _replaced = std::mem::replace(present, pointer);
         } else {
-            if is_full {
-                return Err(SetError::Full);
-            }
-            let charge = self.charge(name)?;
-            *revision += 1;
-            let pointer = Pointer {
-                pin,
-                revision: *revision,
-                _charge: charge,
-            };
             names.insert(name.into(), pointer);
         }
-        let revision = *revision;
         _published = publish(&NameChange {
             name,
             address: Some(*address),
@@ -238,6 +268,8 @@ impl Names {
             return Err(RemoveError::Precondition);
         }
         _removed = index.names.remove_entry(name);
+        let rest = index.charge.bytes() - cost(name);
+        index.charge.resize(rest).expect("less always fits");
         index.revision += 1;
         let revision = index.revision;
         _published = publish(&NameChange {
@@ -282,12 +314,5 @@ impl Names {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn charge(&self, name: &str) -> Result<Charge, OverBudget> {
-        let bytes = name.len() as u64 + NAME_OVERHEAD_BYTES;
-        let mut reservation = self.shared.budget.reserve(MemoryKind::Names, bytes)?;
-        reservation.fill(bytes);
-        Ok(reservation.settle())
     }
 }

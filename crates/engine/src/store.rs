@@ -84,7 +84,8 @@ pub struct Stored {
     pub size: u64,
     /// The same bytes were there, and readable, already.
     pub existed: bool,
-    /// When it expires, in milliseconds since the Unix epoch; `None` for never.
+    /// When it expires, in milliseconds since the Unix epoch; `None` for never. See
+    /// [`Object::expires_at_wall_ms`].
     pub expires_at_wall_ms: Option<u64>,
 }
 

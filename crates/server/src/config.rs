@@ -13,11 +13,13 @@ pub mod duration;
 mod field;
 mod file;
 mod key;
+mod list;
 mod load;
 mod memory;
 mod nearest;
 mod print;
 mod problem;
+mod route;
 pub mod size;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +35,7 @@ pub use key::{KEYS, Key, Rule};
 pub use load::{Loaded, Sources, load, process_environment};
 pub use memory::MemoryError;
 pub use problem::{ConfigError, Origin, Problem, Reason};
+pub use route::Route;
 
 /// A checked configuration. [`Default`] is the node's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +60,10 @@ pub struct Config {
     pub tls: Tls,
     /// Who may do what.
     pub auth: Auth,
-    /// Which events go into which queue.
+    /// Which events go into which queue; no two have the same name.
     pub routes: Vec<Route>,
+    /// What metrics tell.
+    pub metrics: Metrics,
     /// The log.
     pub log: Log,
 }
@@ -120,27 +125,15 @@ pub struct Limits {
 pub struct Mailbox {
     /// Messages in one queue, its dead letters included.
     pub max_messages: u64,
-    /// Bytes of them; `None` is the queue's share of the memory budget.
-    pub max_bytes: Option<u64>,
+    /// Bytes of them. `auto` stands for [`QUEUE_BYTES_PERCENT`](limits::QUEUE_BYTES_PERCENT) of
+    /// the memory budget.
+    pub max_bytes: Budget,
     /// Largest message.
     pub max_body: usize,
     /// Deliveries before a message is a dead letter.
     pub max_deliveries: u32,
     /// How long an idempotency key is remembered.
-    pub window: Duration,
-}
-
-/// One of `[[routes]]`: events that go into a queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The event's type.
-    pub event: String,
-    /// What the name begins with that it is about; empty for all, and for events of other things.
-    pub prefix: String,
-    /// The queue.
-    pub queue: String,
-    /// What the route is called in metrics.
-    pub name: String,
+    pub idempotency_window: Duration,
 }
 
 /// The `[limits.facets]` section: calls at work at once per facet.
@@ -159,17 +152,17 @@ pub struct Facets {
 /// The `[memory]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
-    /// Bytes that objects, queues, buffers and decoders may hold together. `auto` stands for
-    /// [`Loaded::memory_bytes`].
+    /// Bytes that objects, queues, buffers and decoders may hold together. `auto` is half of what
+    /// the machine or its control group has: [`Loaded::memory_bytes`].
     pub budget: Budget,
     /// What gives way when the budget is full.
     pub eviction: Eviction,
 }
 
-/// `memory.budget`.
+/// Bytes of memory for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// Half of what the machine or its control group has.
+    /// A share of what there is.
     Auto,
     /// This many bytes.
     Bytes(u64),
@@ -243,6 +236,13 @@ impl Auth {
     pub fn issuer(&self, id: &IssuerId) -> Option<&Issuer> {
         self.issuers.iter().find(|issuer| issuer.key.id() == id)
     }
+}
+
+/// The `[metrics]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Tell queues by their names.
+    pub queue_names: bool,
 }
 
 /// The `[log]` section.
@@ -364,10 +364,10 @@ impl Default for Config {
                 },
                 mailbox: Mailbox {
                     max_messages: limits::QUEUE_MESSAGES,
-                    max_bytes: None,
+                    max_bytes: Budget::Auto,
                     max_body: limits::MESSAGE_BYTES,
                     max_deliveries: limits::MAX_DELIVERIES,
-                    window: limits::IDEMPOTENCY_WINDOW,
+                    idempotency_window: limits::IDEMPOTENCY_WINDOW,
                 },
             },
             memory: Memory {
@@ -391,6 +391,7 @@ impl Default for Config {
                 issuers: Vec::new(),
             },
             routes: Vec::new(),
+            metrics: Metrics { queue_names: false },
             log: Log {
                 level: LogLevel::Warn,
                 format: LogFormat::Text,

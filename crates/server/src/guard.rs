@@ -84,14 +84,26 @@ pub(crate) async fn serve(
     node.metrics.responded(route, &method, response.status());
     response.headers_mut().insert(X_CORR_ID, corr_id);
     rate_fields(&node, response.headers_mut());
-    if let Some(holder) = &in_progress.holder
-        && !matches!(response.body().size_hint().exact(), Some(0..=LEASED_BYTES))
-    {
-        let (node, holder) = (Arc::clone(&node), Arc::clone(holder));
-        let lease = Lease::new(move || node.stands(&holder));
+    if let Some(lease) = lease(&node, &in_progress, response.body()) {
         response.extensions_mut().insert(lease);
     }
     Ok(response.map(|body| HeldBody::new(body, in_progress)))
+}
+
+/// What a long response is held to: it ends with its token, and one that only waits holds nothing
+/// that a newcomer could have.
+fn lease(node: &Arc<Node>, in_progress: &InProgress, body: &ReplyBody) -> Option<Lease> {
+    if matches!(body.size_hint().exact(), Some(0..=LEASED_BYTES)) {
+        return None;
+    }
+    let lease = in_progress.holder.as_ref().map(|holder| {
+        let (node, holder) = (Arc::clone(node), Arc::clone(holder));
+        Lease::new(move || node.stands(&holder))
+    });
+    if in_progress.is_parked() {
+        return Some(lease.unwrap_or_else(|| Lease::new(|| true)).of_a_waiter());
+    }
+    lease
 }
 
 /// The stages, in the order of refusal.
@@ -163,7 +175,9 @@ async fn stages(
         if let Reply::Waits(wait) = reply {
             in_progress.park();
             let (came, permits) = wait.over(node, operation.cost, operation.facet).await?;
-            in_progress.resume(permits);
+            if let Some(permits) = permits {
+                in_progress.resume(permits);
+            }
             reply = came;
         }
         if matches!(reply, Reply::Feed(_)) {

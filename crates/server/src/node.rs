@@ -1,6 +1,7 @@
 //! The node: everything that requests share, built once from a checked configuration.
 
 use crate::authority::{Authority, random};
+use crate::call::CallError;
 use crate::config::{self, Config, Loaded};
 use crate::events::Events;
 use crate::ingress::http::{openapi, problem};
@@ -18,10 +19,11 @@ use micronode_engine::names::Names;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
-    Demand, HeadLimits, InFlight, RateLimiter, SlowShare, SlowShareLimits, cap_for_fd_limit,
+    Demand, HeadLimits, InFlight, Permit, RateLimiter, SlowShare, SlowShareLimits,
+    cap_for_fd_limit,
 };
 use micronode_protocol::connection::ConnectionLimits as OapLimits;
-use micronode_protocol::limits;
+use micronode_protocol::{ErrorCode, limits};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -62,6 +64,8 @@ pub(crate) struct Node {
     pub(crate) openapi: Bytes,
     /// Tells what waits that the node shuts down.
     pub(crate) draining: Notify,
+    #[cfg(feature = "faults")]
+    pub(crate) sweeper_fault: crate::sweeper::Fault,
     readiness: Mutex<Readiness>,
     /// The state of `readiness`, for the hot path.
     state: AtomicU8,
@@ -221,6 +225,8 @@ impl Node {
             tls: None,
             openapi: openapi::document(),
             draining: Notify::new(),
+            #[cfg(feature = "faults")]
+            sweeper_fault: Default::default(),
             readiness: Mutex::default(),
             state: AtomicU8::new(State::Starting as u8),
             config: ArcSwap::from_pointee(config.clone()),
@@ -235,6 +241,15 @@ impl Node {
     /// The posture towards post-quantum key exchange.
     pub(crate) fn pq(&self) -> &'static str {
         self.tls.as_ref().map_or("none", |tls| tls.pq().as_str())
+    }
+
+    /// A place for one that waits, for as long as it does.
+    pub(crate) fn waiter(&self) -> Result<Permit, CallError> {
+        self.waiters.acquire().map_err(|_| {
+            let detail =
+                "as many receives, subscriptions, watches and streams of events wait as may";
+            CallError::new(ErrorCode::QuotaExceeded, detail)
+        })
     }
 
     /// Of the body of a message.
@@ -302,7 +317,8 @@ impl Node {
     }
 
     /// Bytes in use that no write can have back. A cache is full most of its life: there, objects
-    /// make room for whoever needs it, and only the rest keeps the node from being ready.
+    /// that no name pins make room for whoever needs it, and only the rest keeps the node from
+    /// being ready.
     fn lasting_bytes(&self) -> u64 {
         match self.config.load().memory.eviction {
             config::Eviction::Refuse => self.budget.used_total(),
@@ -310,6 +326,7 @@ impl Node {
                 .iter()
                 .filter(|kind| **kind != MemoryKind::Objects)
                 .map(|kind| self.budget.used(*kind))
+                .chain([self.store.stats().pinned_bytes])
                 .sum(),
         }
     }
@@ -325,6 +342,7 @@ impl Node {
             fd_percent,
             loop_delay_ms,
             restarts: self.supervisor.recent(clock::instant()),
+            routes_drop: self.events.drops(clock::now()),
         }
     }
 
@@ -338,9 +356,10 @@ impl Node {
 fn mailbox_config(config: &Config, memory_bytes: u64) -> MailboxConfig {
     let mailbox = &config.limits.mailbox;
     let percent = |share: u64| memory_bytes / 100 * share;
-    let max_bytes = mailbox
-        .max_bytes
-        .unwrap_or_else(|| percent(limits::QUEUE_BYTES_PERCENT));
+    let max_bytes = match mailbox.max_bytes {
+        config::Budget::Auto => percent(limits::QUEUE_BYTES_PERCENT),
+        config::Budget::Bytes(bytes) => bytes,
+    };
     MailboxConfig {
         max_messages: mailbox.max_messages,
         max_bytes,
@@ -348,7 +367,7 @@ fn mailbox_config(config: &Config, memory_bytes: u64) -> MailboxConfig {
         max_bytes_total: percent(limits::MESSAGES_BYTES_PERCENT).max(max_bytes),
         max_body: mailbox.max_body,
         max_deliveries: mailbox.max_deliveries,
-        window_ms: millis(mailbox.window),
+        window_ms: millis(mailbox.idempotency_window),
     }
 }
 
@@ -373,5 +392,42 @@ fn connection_limits(caps: &config::Limits) -> ConnectionLimits {
         h2_send_buffer: limits::H2_SEND_BUFFER,
         h2_control_burst: limits::H2_CONTROL_BURST,
         h2_control_per_second: limits::H2_CONTROL_PER_SECOND,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{Sources, load};
+    use micronode_engine::PutHead;
+
+    /// A cache that was full of what names point at counted as empty, so that no write was shed
+    /// before it failed.
+    #[test]
+    fn in_a_cache_only_what_makes_no_room_is_memory_in_use() {
+        let flags = vec![
+            ("memory.budget", "16MiB".to_owned()),
+            ("memory.eviction", "lru".to_owned()),
+        ];
+        let loaded = load(Sources {
+            file: None,
+            env: [],
+            flags,
+        });
+        let node = Node::new(&loaded.unwrap());
+        let mut upload = node
+            .store
+            .begin_put(clock::now(), PutHead::default())
+            .unwrap();
+        upload.write(&vec![0; 12 << 20]).unwrap();
+        let address = upload.finish(clock::now()).unwrap().address;
+        let memory_percent = || node.sample(0, 0).memory_percent;
+        assert_eq!(memory_percent(), 0);
+        let pin = node.store.pin(clock::now(), &address).unwrap();
+        assert_eq!(memory_percent(), 75);
+        drop(pin);
+        assert_eq!(memory_percent(), 0);
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! While it waits it holds a waiter's slot and nothing else: no place among the requests in
 //! progress, none of its facet's permits, no stream of an OAP connection. Its ingress lets go of
-//! those and awaits [`Wait::over`], which is admitted again before it takes what has come.
+//! those and awaits [`Wait::over`], which is admitted again before it takes what has come. A wait
+//! that came to nothing needs no admission to be answered.
 
 use crate::call::queue::{Messages, Receive};
 use crate::call::{CallError, Cost, Facet, Reply};
 use crate::clock;
 use crate::guard::admission::{Permits, readmit};
+use crate::metrics::histogram::Histogram;
 use crate::node::Node;
 use crate::readiness::State;
 use micronode_engine::mailbox::Receiver;
 use micronode_hardening::Permit;
+use micronode_protocol::limits::SLOW_SHARE_WAIT;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -21,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) struct Wait {
     receive: Receive,
     receiver: Receiver,
+    timed: Arc<Histogram>,
     until: Instant,
     /// A waiter's.
     _slot: Permit,
@@ -33,41 +38,44 @@ impl Wait {
         let queue = receive.queue.as_ref();
         let visibility_ms = millis(receive.visibility);
         let now = clock::now();
-        node.mailbox
-            .receive(now, queue, receive.max, visibility_ms, &mut messages);
+        let (max, out) = (receive.max, &mut messages);
+        let timed = &node.metrics.mailbox_recv;
+        timed.time(|| node.mailbox.receive(now, queue, max, visibility_ms, out));
         if !messages.is_empty() || receive.wait.is_zero() {
             return Ok(Reply::Messages(messages));
         }
-        let slot = node.waiters.acquire()?;
+        let slot = node.waiter()?;
         let receiver = node.mailbox.receiver(now, queue, None)?;
         let until = clock::instant() + receive.wait;
         Ok(Reply::Waits(Box::new(Self {
             receive,
             receiver,
+            timed: Arc::clone(timed),
             until,
             _slot: slot,
         })))
     }
 
-    /// Waits for what comes, and takes it with what is needed for that.
+    /// Waits for what comes, and takes it; what it needed for that, unless it came to nothing.
     pub(crate) async fn over(
         mut self: Box<Self>,
         node: &Node,
         cost: Cost,
         facet: Facet,
-    ) -> Result<(Reply, Permits), CallError> {
-        loop {
-            self.ready(node).await;
-            let permits = readmit(node, cost, facet, self.until).await?;
+    ) -> Result<(Reply, Option<Permits>), CallError> {
+        while self.ready(node).await {
+            let permits = readmit(node, cost, facet, self.readmission()).await?;
             match self.take() {
                 Reply::Waits(wait) => self = wait,
-                reply => return Ok((reply, permits)),
+                reply => return Ok((reply, Some(permits))),
             }
         }
+        Ok((Reply::Messages(Messages::new()), None))
     }
 
-    /// Waits until there is something to take, the time is over, or the node shuts down.
-    async fn ready(&mut self, node: &Node) {
+    /// Waits until there is something to take; false if the time is over, or the node shuts down,
+    /// before there is.
+    async fn ready(&mut self, node: &Node) -> bool {
         let receiver = &mut self.receiver;
         let visible = poll_fn(|cx| match receiver.poll_ready(clock::now(), cx.waker()) {
             true => Poll::Ready(()),
@@ -75,22 +83,28 @@ impl Wait {
         });
         let until_drain = node.draining.notified();
         if node.state() == State::Draining {
-            self.until = clock::instant();
+            return false;
         }
-        // However it ends, the queue is looked at.
         tokio::select! {
-            () = visible => {}
-            () = sleep_until(self.until) => {}
-            () = until_drain => self.until = clock::instant(),
+            biased;
+            () = visible => true,
+            () = sleep_until(self.until) => false,
+            () = until_drain => false,
         }
+    }
+
+    /// How long it may take until it is admitted again.
+    fn readmission(&self) -> Instant {
+        self.until.max(clock::instant() + SLOW_SHARE_WAIT)
     }
 
     /// Takes what has come; somebody else may have been quicker.
     fn take(mut self: Box<Self>) -> Reply {
         let mut messages = Messages::new();
         let visibility_ms = millis(self.receive.visibility);
-        self.receiver
-            .receive(clock::now(), self.receive.max, visibility_ms, &mut messages);
+        let (now, max, out) = (clock::now(), self.receive.max, &mut messages);
+        let timed = &self.timed;
+        timed.time(|| self.receiver.receive(now, max, visibility_ms, out));
         if messages.is_empty() && clock::instant() < self.until {
             return Reply::Waits(self);
         }

@@ -60,15 +60,25 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The words for all kinds.
+    pub const WORDS: [&'static str; 6] = [
+        "object.put",
+        "object.deleted",
+        "name.set",
+        "name.deleted",
+        "config.updated",
+        "health",
+    ];
+
     /// The word for it.
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::ObjectPut { .. } => "object.put",
-            Self::ObjectDeleted { .. } => "object.deleted",
-            Self::NameSet { .. } => "name.set",
-            Self::NameDeleted { .. } => "name.deleted",
-            Self::ConfigUpdated => "config.updated",
-            Self::Health { .. } => "health",
-        }
+        Self::WORDS[match self {
+            Self::ObjectPut { .. } => 0,
+            Self::ObjectDeleted { .. } => 1,
+            Self::NameSet { .. } => 2,
+            Self::NameDeleted { .. } => 3,
+            Self::ConfigUpdated => 4,
+            Self::Health { .. } => 5,
+        }]
     }
 }

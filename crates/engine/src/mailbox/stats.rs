@@ -1,5 +1,7 @@
 //! What queues hold and what has happened to them, for people and metrics.
 
+use std::ops::AddAssign;
+
 /// A bound of the mailbox: the `quota` label of `quota_exhaustions_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
@@ -46,7 +48,7 @@ pub struct QueueStats {
 /// A queue's share of [`Depths`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// The queue's name, with `.dlq` for dead letters.
+    /// The queue's name.
     pub name: String,
     /// Messages that can be received now.
     pub ready: u64,
@@ -54,8 +56,21 @@ pub struct QueueDepth {
     pub leased: u64,
     /// Messages that will be visible later.
     pub delayed: u64,
+    /// Dead letters, in whatever state.
+    pub dead: u64,
     /// For how long the first that can be received now could have been.
     pub oldest_ready_ms: Option<u64>,
+}
+
+impl AddAssign<&Self> for QueueDepth {
+    /// Adds what another queue holds; the name stays.
+    fn add_assign(&mut self, other: &Self) {
+        self.ready += other.ready;
+        self.leased += other.leased;
+        self.delayed += other.delayed;
+        self.dead += other.dead;
+        self.oldest_ready_ms = self.oldest_ready_ms.max(other.oldest_ready_ms);
+    }
 }
 
 /// What all queues hold.
@@ -88,4 +103,20 @@ pub struct MailboxCounters {
     pub redriven: u64,
     /// Sends refused, by [`Quota`] in the order of [`Quota::ALL`].
     pub quota_exhausted: [u64; Quota::ALL.len()],
+}
+
+impl AddAssign for MailboxCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.duplicates += other.duplicates;
+        self.delivered += other.delivered;
+        self.acked += other.acked;
+        self.visibility_timeouts += other.visibility_timeouts;
+        self.dead_lettered += other.dead_lettered;
+        self.purged += other.purged;
+        self.redriven += other.redriven;
+        for (sum, more) in self.quota_exhausted.iter_mut().zip(other.quota_exhausted) {
+            *sum += more;
+        }
+    }
 }

@@ -117,8 +117,8 @@ impl Object {
         self.stored_at_wall_ms
     }
 
-    /// When the object expires, in milliseconds since the Unix epoch; `None` for never. While it
-    /// is pinned it stays beyond that.
+    /// When the object expires, in milliseconds since the Unix epoch; `None` for never. If it is
+    /// pinned beyond its time, now: that is how soon it may go.
     pub fn expires_at_wall_ms(&self, now: Now) -> Option<u64> {
         expiry_wall_ms(self.expires_ms(), now)
     }

@@ -14,7 +14,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If no [`Event::Hello`] waits for it.
+    /// If no [`Event::Hello`](super::Event::Hello) waits for it.
     pub fn welcome(&mut self, welcome: &Welcome) {
         let Phase::Greeting { corr_id, flags } = self.phase else {
             panic!("a welcome answers a HELLO");

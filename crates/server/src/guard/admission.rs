@@ -66,6 +66,11 @@ impl InProgress {
         }
     }
 
+    /// Whether it only waits.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.is_parked
+    }
+
     /// It goes on, with what it needs for that.
     pub(crate) fn resume(&mut self, permits: Permits) {
         self.permits = Some(permits);

@@ -5,7 +5,7 @@ use super::memory::Held;
 use super::question::Asked;
 use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply};
 use crate::feed::Change;
-use crate::ingress::http::respond::stats;
+use crate::ingress::http::replies::StatsReply;
 use crate::ingress::pieces::Pieces;
 use bytes::Bytes;
 use micronode_engine::mailbox::Redriven;
@@ -72,7 +72,8 @@ impl AnswerBody {
     }
 }
 
-fn chunk(bytes: &mut Bytes) -> Bytes {
+/// The next of what is left.
+pub(super) fn chunk(bytes: &mut Bytes) -> Bytes {
     bytes.split_to(bytes.len().min(OAP_CHUNK_BYTES))
 }
 
@@ -176,7 +177,8 @@ pub(super) fn render(
             (200, AnswerBody::EMPTY)
         }
         (Reply::QueueStats(counts), _) => {
-            let document = stats(&counts).to_string();
+            let document = serde_json::to_vec(&StatsReply::from(counts));
+            let document = document.expect("our own replies always serialise");
             (200, AnswerBody::Bytes(document.into()))
         }
         (Reply::Purged(removed), _) => {
