@@ -1,6 +1,7 @@
 //! The node: everything that requests share, built once from a checked configuration.
 
 use crate::authority::{Authority, random};
+use crate::call::CallError;
 use crate::config::{self, Config, Loaded};
 use crate::events::Events;
 use crate::ingress::http::{openapi, problem};
@@ -18,10 +19,11 @@ use micronode_engine::names::Names;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
-    Demand, HeadLimits, InFlight, RateLimiter, SlowShare, SlowShareLimits, cap_for_fd_limit,
+    Demand, HeadLimits, InFlight, Permit, RateLimiter, SlowShare, SlowShareLimits,
+    cap_for_fd_limit,
 };
 use micronode_protocol::connection::ConnectionLimits as OapLimits;
-use micronode_protocol::limits;
+use micronode_protocol::{ErrorCode, limits};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -239,6 +241,15 @@ impl Node {
     /// The posture towards post-quantum key exchange.
     pub(crate) fn pq(&self) -> &'static str {
         self.tls.as_ref().map_or("none", |tls| tls.pq().as_str())
+    }
+
+    /// A place for one that waits, for as long as it does.
+    pub(crate) fn waiter(&self) -> Result<Permit, CallError> {
+        self.waiters.acquire().map_err(|_| {
+            let detail =
+                "as many receives, subscriptions, watches and streams of events wait as may";
+            CallError::new(ErrorCode::QuotaExceeded, detail)
+        })
     }
 
     /// Of the body of a message.

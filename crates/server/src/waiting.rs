@@ -44,7 +44,7 @@ impl Wait {
         if !messages.is_empty() || receive.wait.is_zero() {
             return Ok(Reply::Messages(messages));
         }
-        let slot = node.waiters.acquire()?;
+        let slot = node.waiter()?;
         let receiver = node.mailbox.receiver(now, queue, None)?;
         let until = clock::instant() + receive.wait;
         Ok(Reply::Waits(Box::new(Self {
@@ -56,7 +56,7 @@ impl Wait {
         })))
     }
 
-    /// Waits for what comes, and takes it with what is needed for that.
+    /// Waits for what comes, and takes it; what it needed for that, unless it came to nothing.
     pub(crate) async fn over(
         mut self: Box<Self>,
         node: &Node,
@@ -64,8 +64,7 @@ impl Wait {
         facet: Facet,
     ) -> Result<(Reply, Option<Permits>), CallError> {
         while self.ready(node).await {
-            let until = self.until.max(clock::instant() + SLOW_SHARE_WAIT);
-            let permits = readmit(node, cost, facet, until).await?;
+            let permits = readmit(node, cost, facet, self.readmission()).await?;
             match self.take() {
                 Reply::Waits(wait) => self = wait,
                 reply => return Ok((reply, Some(permits))),
@@ -92,6 +91,11 @@ impl Wait {
             () = sleep_until(self.until) => false,
             () = until_drain => false,
         }
+    }
+
+    /// How long it may take until it is admitted again.
+    fn readmission(&self) -> Instant {
+        self.until.max(clock::instant() + SLOW_SHARE_WAIT)
     }
 
     /// Takes what has come; somebody else may have been quicker.

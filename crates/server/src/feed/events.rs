@@ -21,7 +21,7 @@ pub(crate) struct EventFeed {
 impl EventFeed {
     /// What follows the event with this id; what has been missed since is told first.
     pub(crate) fn new(node: &Node, after: Option<&str>, scope: Scope) -> Result<Self, CallError> {
-        let slot = node.waiters.acquire()?;
+        let slot = node.waiter()?;
         let events = &node.events;
         let (cursor, found) = match after.map(|id| events.number(id)) {
             None => (events.bus.subscribe(), None),

@@ -24,7 +24,7 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(node: &Node, subscribe: &Subscribe) -> Result<Self, CallError> {
-        let slot = node.waiters.acquire()?;
+        let slot = node.waiter()?;
         let (queue, credit) = (subscribe.queue.as_ref(), Some(subscribe.credit));
         Ok(Self {
             receiver: node.mailbox.receiver(clock::now(), queue, credit)?,

@@ -38,7 +38,7 @@ struct Snapshot {
 
 impl Watch {
     pub(crate) fn new(node: &Node, prefix: &str, scope: Scope) -> Result<Self, CallError> {
-        let slot = node.waiters.acquire()?;
+        let slot = node.waiter()?;
         let prefix = scope.names_under(prefix).map(std::borrow::Cow::into_owned);
         let mut watch = Self {
             cursor: node.events.bus.subscribe(),

@@ -72,7 +72,8 @@ impl AnswerBody {
     }
 }
 
-fn chunk(bytes: &mut Bytes) -> Bytes {
+/// The next of what is left.
+pub(super) fn chunk(bytes: &mut Bytes) -> Bytes {
     bytes.split_to(bytes.len().min(OAP_CHUNK_BYTES))
 }
 
@@ -175,8 +176,8 @@ pub(super) fn render(
             fields.extend(settled.verdicts.iter().map(|verdict| *verdict as u8));
             (200, AnswerBody::EMPTY)
         }
-        (Reply::QueueStats(stats), _) => {
-            let document = serde_json::to_vec(&StatsReply::from(stats));
+        (Reply::QueueStats(counts), _) => {
+            let document = serde_json::to_vec(&StatsReply::from(counts));
             let document = document.expect("our own replies always serialise");
             (200, AnswerBody::Bytes(document.into()))
         }

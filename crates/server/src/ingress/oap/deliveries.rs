@@ -1,5 +1,6 @@
 //! Messages on their way out, one behind the other.
 
+use super::answer::chunk;
 use bytes::Bytes;
 use micronode_engine::mailbox::Delivery;
 use micronode_protocol::limits::{OAP_CHUNK_BYTES, RECEIPT_CHARS};
@@ -79,9 +80,9 @@ impl Deliveries {
     /// The next bytes, at most a chunk of them; empty when none are left.
     pub(super) fn next(&mut self) -> Bytes {
         if !self.body.is_empty() {
-            let chunk = self.body.len().min(OAP_CHUNK_BYTES);
-            self.owed -= chunk;
-            return self.body.split_to(chunk);
+            let more = chunk(&mut self.body);
+            self.owed -= more.len();
+            return more;
         }
         let all = self.owed + HEAD_BYTES * self.rest.len();
         let mut together = Vec::with_capacity(all.min(OAP_CHUNK_BYTES));

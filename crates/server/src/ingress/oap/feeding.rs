@@ -1,6 +1,6 @@
 //! Feeds as EVENT frames: an item a turn, and none is taken from a feed before there is room for it.
 
-use super::answer::encode_change;
+use super::answer::{chunk, encode_change};
 use super::deliveries::encode_head;
 use super::parked::Waiting;
 use super::session::Session;
@@ -8,9 +8,9 @@ use super::terms::Terms;
 use crate::events::document;
 use crate::feed::{Feed, Item};
 use crate::guard::admission::{READMISSION, readmit_at_once};
+use crate::node::Node;
 use bytes::Bytes;
 use micronode_hardening::Transport;
-use micronode_protocol::frame::HEADER_BYTES;
 use micronode_protocol::limits::OAP_SMALL_BYTES;
 use micronode_protocol::operation::{EventFrame, LaggedFrame, Operation};
 use tokio::time::sleep;
@@ -21,18 +21,25 @@ const ITEM: u16 = 200;
 const LAGGED: u16 = 429;
 
 impl<I: Transport> Session<I> {
-    /// The next item of the feed whose turn it is.
+    /// The next item of the feed whose turn it is, or the next chunk of one.
     pub(super) fn feed(&mut self, corr_id: u64) {
         let Some(stream) = self.parked.get_mut(corr_id) else {
             return;
         };
-        let Waiting::Feed { feed, retry } = &mut stream.waiting else {
+        let Waiting::Feed(feeding) = &mut stream.waiting else {
             return;
         };
         // However little comes of it.
         self.turn += OAP_SMALL_BYTES;
+        if !feeding.rest.is_empty() {
+            let more = chunk(&mut feeding.rest);
+            self.turn += more.len();
+            self.connection.notify(corr_id, ITEM, false, &[], more);
+            // There may be another item behind it.
+            return self.connection.want_turn(corr_id);
+        }
         // To lease a message is work like any other.
-        let permits = match **feed {
+        let permits = match *feeding.feed {
             Feed::Messages(_) => {
                 let Terms { cost, facet, .. } = Terms::of(Operation::Subscribe);
                 readmit_at_once(&self.node, cost, facet).map(Some)
@@ -40,55 +47,50 @@ impl<I: Transport> Session<I> {
             Feed::Names(_) | Feed::Events(_) => Ok(None),
         };
         let Ok(_permits) = permits else {
-            *retry = Some(Box::pin(sleep(READMISSION)));
+            feeding.retry = Some(Box::pin(sleep(READMISSION)));
             // So that it is waited for.
-            stream.waker.wake_by_ref();
-            return;
+            return stream.waker.wake_by_ref();
         };
-        *retry = None;
-        let item = feed.next(&self.node);
-        if feed.poll_ready(&stream.waker) {
+        let item = feeding.feed.next(&self.node);
+        let (code, ack_req, mut body) = match item {
+            Some(item) => encode(&self.node, item, &mut self.fields),
+            None => return stream.waker.wake_by_ref(),
+        };
+        let first = chunk(&mut body);
+        self.turn += first.len();
+        let is_whole = body.is_empty();
+        feeding.rest = body;
+        if !is_whole || feeding.feed.poll_ready(&stream.waker) {
             self.connection.want_turn(corr_id);
         }
-        if let Some(item) = item {
-            self.tell(corr_id, &item);
-        }
+        let fields = &self.fields;
+        self.connection
+            .notify(corr_id, code, ack_req, fields, first);
     }
+}
 
-    fn tell(&mut self, corr_id: u64, item: &Item) {
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        let (code, mut body) = match item {
-            Item::Message(message) => {
-                encode_head(message, &mut fields);
-                (ITEM, message.body.clone())
-            }
-            Item::Name(change) => {
-                encode_change(change, &mut fields);
-                (ITEM, Bytes::new())
-            }
-            Item::Synced => (ITEM, Bytes::new()),
-            Item::Event(number, event) => {
-                let id = self.node.events.id(*number);
-                EventFrame { id: &id }.encode(&mut fields);
-                (ITEM, document(event).into())
-            }
-            Item::Lagged(missed) => {
-                LaggedFrame { missed: *missed }.encode(&mut fields);
-                (LAGGED, Bytes::new())
-            }
-        };
-        self.turn += body.len();
-        let ack_req = matches!(item, Item::Synced);
-        let room = self.node.limits.oap.max_frame - HEADER_BYTES;
-        let first = body.split_to(body.len().min(room - fields.len()));
-        let connection = &mut self.connection;
-        connection.notify(corr_id, code, ack_req, &fields, first);
-        // A message of the greatest length does not fit the greatest frame.
-        while !body.is_empty() {
-            let more = body.split_to(body.len().min(room));
-            connection.notify(corr_id, code, false, &[], more);
+/// What an item is in its first frame: the code, whether it is to be acted on, and its body, behind
+/// what is written into `fields`.
+fn encode(node: &Node, item: Item, fields: &mut Vec<u8>) -> (u16, bool, Bytes) {
+    fields.clear();
+    match item {
+        Item::Message(message) => {
+            encode_head(&message, fields);
+            (ITEM, false, message.body)
         }
-        self.fields = fields;
+        Item::Name(change) => {
+            encode_change(&change, fields);
+            (ITEM, false, Bytes::new())
+        }
+        Item::Synced => (ITEM, true, Bytes::new()),
+        Item::Event(number, event) => {
+            let id = node.events.id(number);
+            EventFrame { id: &id }.encode(fields);
+            (ITEM, false, document(&event).into())
+        }
+        Item::Lagged(missed) => {
+            LaggedFrame { missed }.encode(fields);
+            (LAGGED, false, Bytes::new())
+        }
     }
 }

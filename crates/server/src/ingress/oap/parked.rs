@@ -13,6 +13,7 @@ use crate::guard::admission::{InProgress, Permits};
 use crate::node::Node;
 use crate::readiness::State;
 use crate::waiting::Wait;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use micronode_hardening::Transport;
@@ -45,15 +46,22 @@ pub(super) struct ParkedStream {
     is_woken: Arc<AtomicBool>,
 }
 
+type Received = Result<(Reply, Option<Permits>), CallError>;
+
 /// What a stream waits for.
 pub(super) enum Waiting {
-    /// The answer to a receive, and what it needs to be given, if it needs anything.
-    Receive(BoxFuture<'static, Result<(Reply, Option<Permits>), CallError>>),
-    Feed {
-        feed: Box<Feed>,
-        /// Until then there was no permit to lease a message with.
-        retry: Option<Pin<Box<Sleep>>>,
-    },
+    /// The answer to a receive, and what is needed to give it.
+    Receive(BoxFuture<'static, Received>),
+    Feed(Feeding),
+}
+
+/// A feed, and what is between it and the connection.
+pub(super) struct Feeding {
+    pub(super) feed: Box<Feed>,
+    /// Of an item that has begun.
+    pub(super) rest: Bytes,
+    /// There was no permit to lease a message with; then there may be one.
+    pub(super) retry: Option<Pin<Box<Sleep>>>,
 }
 
 /// Streams that were woken and not yet looked at, and the task that looks.
@@ -143,7 +151,7 @@ impl Parked {
 
 impl ParkedStream {
     pub(super) fn is_feed(&self) -> bool {
-        matches!(self.waiting, Waiting::Feed { .. })
+        matches!(self.waiting, Waiting::Feed(_))
     }
 }
 
@@ -168,8 +176,12 @@ impl<I: Transport> Session<I> {
         feed: Box<Feed>,
         in_progress: InProgress,
     ) -> Result<(), CallError> {
-        let retry = None;
-        self.park(corr_id, in_progress, Waiting::Feed { feed, retry })?;
+        let feeding = Feeding {
+            feed,
+            rest: Bytes::new(),
+            retry: None,
+        };
+        self.park(corr_id, in_progress, Waiting::Feed(feeding))?;
         if self.parked.draining.is_none() {
             self.parked.draining = Some(drained(Arc::clone(&self.node)).boxed());
             if let Some(task) = &self.waker {
@@ -196,6 +208,9 @@ impl<I: Transport> Session<I> {
 
     /// Looks at the streams that were woken.
     pub(super) fn poll_parked(&mut self) {
+        if self.parked.is_empty() {
+            return;
+        }
         let mut due = std::mem::take(&mut self.parked.due);
         std::mem::swap(&mut due, &mut self.parked.woken.0.lock().0);
         for corr_id in due.drain(..) {
@@ -220,12 +235,13 @@ impl<I: Transport> Session<I> {
                     self.received(corr_id, answer);
                 }
             }
-            Waiting::Feed { feed, retry } => {
-                if let Some(retry) = retry
-                    && retry.poll_unpin(&mut cx).is_pending()
+            Waiting::Feed(Feeding { feed, retry, .. }) => {
+                if let Some(at) = retry
+                    && at.poll_unpin(&mut cx).is_pending()
                 {
                     return;
                 }
+                *retry = None;
                 if feed.poll_ready(&stream.waker) {
                     self.connection.want_turn(corr_id);
                 }
@@ -233,7 +249,7 @@ impl<I: Transport> Session<I> {
         }
     }
 
-    fn received(&mut self, corr_id: u64, answer: Result<(Reply, Option<Permits>), CallError>) {
+    fn received(&mut self, corr_id: u64, answer: Received) {
         self.connection.unpark(corr_id);
         let Some(ParkedStream {
             mut in_progress, ..

@@ -265,7 +265,8 @@ impl<I: Transport> Session<I> {
             return Ok(());
         }
         self.owed += body.owed();
-        let mut moved = Moved::new(in_progress.started);
+        // Since now: it may have waited long before.
+        let mut moved = Moved::new(called);
         moved.add(length);
         let stream = Stream {
             moved,
