@@ -93,8 +93,11 @@ impl RequestLimits {
             oap: OapLimits {
                 max_frame: limits.oap_frame,
                 max_streams: limits.oap_streams,
+                max_parked: limits::CONNECTION_WAITERS,
                 hello: limits.head_deadline,
                 idle: limits.idle_keep_alive,
+                ping: limits::OAP_PING,
+                ping_patience: limits::OAP_PING_PATIENCE,
             },
             demand: Demand {
                 interval: limits.progress_interval,

@@ -8,7 +8,9 @@ use bytes::{BufMut, Bytes};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::connection::{Connection, ConnectionLimits, Event, Fault};
-use micronode_protocol::limits::{OAP_FRAME_BYTES, OAP_STREAMS};
+use micronode_protocol::limits::{
+    CONNECTION_WAITERS, OAP_FRAME_BYTES, OAP_PING, OAP_PING_PATIENCE, OAP_STREAMS,
+};
 use micronode_protocol::operation::Welcome;
 use serde::Deserialize;
 
@@ -141,8 +143,11 @@ impl Node {
         let limits = ConnectionLimits {
             max_frame: OAP_FRAME_BYTES,
             max_streams: OAP_STREAMS,
+            max_parked: CONNECTION_WAITERS,
             hello: Duration::from_secs(5),
             idle: Duration::from_secs(60),
+            ping: OAP_PING,
+            ping_patience: OAP_PING_PATIENCE,
         };
         Self {
             connection: Connection::new(limits, now),
