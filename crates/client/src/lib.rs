@@ -67,7 +67,7 @@ pub use download::{Download, Piece};
 pub use error::{Error, Integrity, Problem, Transport as TransportError};
 pub use events::{BusEvent, Event};
 pub use issuer::{Issuer, Seed, SeedError};
-pub use mailbox::{Key, Message, QueueStats, ReceiveOptions, Redriven, SendOptions, Sent};
+pub use mailbox::{Attempt, Key, Message, QueueStats, ReceiveOptions, Redriven, SendOptions, Sent};
 pub use micronode_protocol::operation::Verdict;
 pub use name::{Expected, NameEntry, Named};
 pub use object::ObjectInfo;

@@ -84,6 +84,19 @@ pub struct Message {
     pub enqueued_at: SystemTime,
     /// What was sent.
     pub body: Bytes,
+    /// Of a dead letter: what became of its deliveries before. OAP does not tell.
+    pub history: Vec<Attempt>,
+}
+
+/// A delivery that came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it was received.
+    pub leased_at: SystemTime,
+    /// When that was over.
+    pub ended_at: SystemTime,
+    /// It was returned; otherwise its lease ended.
+    pub nacked: bool,
 }
 
 /// Messages of a queue, and what they take.

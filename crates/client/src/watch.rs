@@ -30,7 +30,7 @@ pub struct NameChange {
     pub name: String,
     /// The object that it points at; `None` if it was removed.
     pub address: Option<Address>,
-    /// Of this change; those of one name ascend, and some may be left out.
+    /// Of this change; of two of the same name, the higher one counts.
     pub revision: u64,
 }
 

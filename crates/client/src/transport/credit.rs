@@ -113,6 +113,7 @@ mod tests {
             attempt: 1,
             enqueued_at: SystemTime::UNIX_EPOCH,
             body: "".into(),
+            history: Vec::new(),
         };
         receipts.iter().map(message).collect()
     }

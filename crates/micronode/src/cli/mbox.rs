@@ -6,13 +6,13 @@ mod recv;
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
 use futures_util::TryStreamExt;
-use micronode_client::{Client, Key, Message, SendOptions, Verdict};
+use micronode_client::{Attempt, Client, Key, Message, SendOptions, Verdict};
 use micronode_protocol::limits::{MESSAGE_BYTES_MAX, VISIBILITY};
 use micronode_server::config::duration;
 use serde_json::{Value, json};
@@ -312,12 +312,26 @@ impl Tail {
 
 /// A message as the node's HTTP has it.
 fn document(message: &Message) -> Value {
-    let enqueued_at = humantime::format_rfc3339_millis(message.enqueued_at);
-    json!({
+    let mut document = json!({
         "id": message.id,
         "receipt": message.receipt,
         "attempt": message.attempt,
-        "enqueued_at": rfc3339(&enqueued_at),
+        "enqueued_at": date(message.enqueued_at),
         "body": BASE64_STANDARD.encode(&message.body),
-    })
+    });
+    if !message.history.is_empty() {
+        let attempt = |it: &Attempt| {
+            json!({
+                "leased_at": date(it.leased_at),
+                "ended_at": date(it.ended_at),
+                "end": if it.nacked { "nacked" } else { "expired" },
+            })
+        };
+        document["history"] = message.history.iter().map(attempt).collect();
+    }
+    document
+}
+
+fn date(date: SystemTime) -> Option<String> {
+    rfc3339(&humantime::format_rfc3339_millis(date))
 }

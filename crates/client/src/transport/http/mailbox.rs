@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::super::NOT_OF_A_QUEUE;
 use super::{Http, ms, value};
 use crate::mailbox::Settle;
-use crate::{Error, Message, QueueStats, Redriven, Sent, Verdict};
+use crate::{Attempt, Error, Message, QueueStats, Redriven, Sent, Verdict};
 
 /// Bytes of an answer with a few numbers or names.
 const SHORT_BYTES: usize = 4096;
@@ -50,6 +50,18 @@ struct MessageDocument<'a> {
     enqueued_at: Cow<'a, str>,
     #[serde(borrow)]
     body: Cow<'a, str>,
+    #[serde(borrow, default)]
+    history: Vec<AttemptDocument<'a>>,
+}
+
+#[derive(Deserialize)]
+struct AttemptDocument<'a> {
+    #[serde(borrow)]
+    leased_at: Cow<'a, str>,
+    #[serde(borrow)]
+    ended_at: Cow<'a, str>,
+    #[serde(borrow)]
+    end: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -173,14 +185,22 @@ impl Http {
 }
 
 fn message(document: MessageDocument<'_>) -> Option<Message> {
+    let body = BASE64_STANDARD.decode(document.body.as_bytes());
+    let history: Option<_> = document.history.iter().map(attempt).collect();
     Some(Message {
         id: document.id,
         receipt: document.receipt,
         attempt: document.attempt,
         enqueued_at: humantime::parse_rfc3339(&document.enqueued_at).ok()?,
-        body: BASE64_STANDARD
-            .decode(document.body.as_bytes())
-            .ok()?
-            .into(),
+        body: body.ok()?.into(),
+        history: history?,
+    })
+}
+
+fn attempt(document: &AttemptDocument<'_>) -> Option<Attempt> {
+    Some(Attempt {
+        leased_at: humantime::parse_rfc3339(&document.leased_at).ok()?,
+        ended_at: humantime::parse_rfc3339(&document.ended_at).ok()?,
+        nacked: document.end == "nacked",
     })
 }

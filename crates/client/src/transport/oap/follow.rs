@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use micronode_protocol::ErrorCode;
-use micronode_protocol::limits::{BUS_EVENTS, OAP_FRAME_BYTES, OAP_PING};
+use micronode_protocol::limits::{BUS_EVENTS, MESSAGE_BYTES_MAX, OAP_PING};
 use micronode_protocol::operation::{
-    EventFrame, EventsRequest, LaggedFrame, NameEntry, NameWatchRequest, Operation,
+    Delivery, EventFrame, EventsRequest, LaggedFrame, NameEntry, NameWatchRequest, Operation,
     SubscribeRequest,
 };
 use serde::Deserialize;
 
 use super::super::{EVENT_BYTES, NOT_A_NAME, NOT_AN_EVENT};
 use super::call::Call;
-use super::mailbox::{message, ms};
+use super::mailbox::{DELIVERY_BYTES, message, ms};
 use super::notices::{Notice, Room};
 use super::stream::Request;
 use super::{Oap, On, Until};
@@ -24,6 +24,7 @@ use crate::{BusEvent, Error, Event, Message, NameChange, NameEvent};
 const PATIENT: Room = Room {
     notices: BUS_EVENTS,
     bytes: EVENT_BYTES,
+    is_whole: |_| true,
     forgets: false,
 };
 
@@ -45,7 +46,7 @@ pub(crate) struct Events(Feed);
 
 #[derive(Deserialize)]
 struct EventDocument {
-    event: String,
+    r#type: String,
 }
 
 impl Oap {
@@ -79,7 +80,9 @@ impl Oap {
         // The node sends another only when the lease of the oldest has ended.
         let room = Room {
             notices: credit.into(),
-            bytes: OAP_FRAME_BYTES,
+            bytes: MESSAGE_BYTES_MAX + DELIVERY_BYTES,
+            // What is no delivery at all is found out by who takes it.
+            is_whole: |payload| !matches!(Delivery::parse(payload), Ok(None)),
             forgets: true,
         };
         let feed = self.follow(Operation::Subscribe, fields, room).await?;
@@ -154,7 +157,7 @@ impl Events {
         let document: EventDocument = serde_json::from_str(data).map_err(|_| NOT_AN_EVENT)?;
         Ok(BusEvent::Event(Event {
             id: frame.id.to_owned(),
-            kind: document.event,
+            kind: document.r#type,
             data: data.to_owned(),
         }))
     }

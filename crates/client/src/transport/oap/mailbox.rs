@@ -163,6 +163,7 @@ pub(super) fn message(payload: &mut Bytes) -> Result<Message, Error> {
         attempt: delivery.attempt,
         enqueued_at: clock::date(delivery.enqueued_ms),
         body: payload.slice_ref(delivery.body),
+        history: Vec::new(),
     };
     drop(payload.split_to(length));
     Ok(message)
