@@ -12,7 +12,7 @@ use micronode_protocol::operation::{
 };
 use serde::Deserialize;
 
-use super::super::{EVENT_BYTES, NOT_A_NAME, NOT_AN_EVENT};
+use super::super::{EVENT_BYTES, NOT_A_NAME, NOT_AN_EVENT, NOT_OF_A_QUEUE};
 use super::call::Call;
 use super::mailbox::{DELIVERY_BYTES, message, ms};
 use super::notices::{Notice, Room};
@@ -141,7 +141,9 @@ impl Watch {
 
 impl Subscription {
     pub(in crate::transport) async fn next(&mut self) -> Result<Message, Error> {
-        message(&mut self.0.next().await?.payload)
+        let mut payload = self.0.next().await?.payload;
+        let message = message(&mut payload)?;
+        payload.is_empty().then_some(message).ok_or(NOT_OF_A_QUEUE)
     }
 }
 
