@@ -205,6 +205,10 @@ pub const LIST_NAMES_DEFAULT: usize = 100;
 pub const QUEUE_NAME_BYTES: usize = 80;
 /// Queues at once.
 pub const QUEUES: usize = 10_000;
+/// What a queue costs beyond its messages, charged to the memory budget.
+pub const QUEUE_OVERHEAD_BYTES: u64 = 1500;
+/// Shards of the map of queues. They share no lock but for the lookup.
+pub const QUEUE_SHARDS: usize = 64;
 /// Messages of one queue, its dead letters included.
 pub const QUEUE_MESSAGES: u64 = 1_000_000;
 /// Messages of all queues.
@@ -213,14 +217,22 @@ pub const MESSAGES: u64 = 4 * QUEUE_MESSAGES;
 pub const QUEUE_BYTES_PERCENT: u64 = 25;
 /// ... and those of all queues.
 pub const MESSAGES_BYTES_PERCENT: u64 = 50;
+/// What a message costs beyond its bytes and its place in the queue: allocations and their owner.
+pub const MESSAGE_OVERHEAD_BYTES: u64 = 128;
 /// Largest message by default; configurable up to [`MESSAGE_BYTES_MAX`].
 pub const MESSAGE_BYTES: usize = 256 * KIB;
 /// Largest message that an operator may allow: a one-shot body.
 pub const MESSAGE_BYTES_MAX: usize = ONE_SHOT_BYTES;
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Shortest time that an operator may set.
+pub const IDEMPOTENCY_WINDOW_MIN: Duration = Duration::from_secs(1);
+/// Longest.
+pub const IDEMPOTENCY_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Idempotency keys of one queue: one more is refused, since none is forgotten early.
 pub const IDEMPOTENCY_KEYS: usize = 65_536;
+/// What an idempotency key costs: it is kept as hashes, whatever its length.
+pub const IDEMPOTENCY_KEY_CHARGE: u64 = 256;
 /// Longest idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// How long a message that was received is nobody else's, unless less or more is asked for.
@@ -235,6 +247,14 @@ pub const MAX_DELIVERIES: u32 = 5;
 pub const MAX_DELIVERIES_MAX: u32 = 100;
 /// Messages of one receive.
 pub const RECEIVE_MESSAGES: usize = 256;
+/// Bytes of the bodies of one receive, unless the first alone is longer.
+pub const RECEIVE_BYTES: usize = MIB;
+/// Leases and delays that a command ends, if they are over, before it does its own work.
+pub const SETTLE_MESSAGES: usize = 64;
+/// Most messages that are looked at under one hold of a queue's lock: some tens of microseconds.
+pub const QUEUE_TURN_MESSAGES: usize = 256;
+/// Most queues looked at by one sweep of what is due in them, so that it never stalls its thread.
+pub const SWEEP_QUEUES: usize = 64;
 /// Receipts of one ack, nack or extend.
 pub const RECEIPTS: usize = 256;
 /// Longest receipt, and longest id of a message.
@@ -265,6 +285,9 @@ pub const EVENT_ID_CHARS: usize = 64;
 pub const SSE_HEARTBEAT: Duration = Duration::from_secs(2);
 /// Routes from the bus into queues.
 pub const ROUTES: usize = 64;
+/// How long an event that found no room in its queue counts against readiness: more than
+/// [`READINESS_HOLD`], so that a single one is noticed.
+pub const ROUTE_DROP_WINDOW: Duration = Duration::from_secs(2);
 
 // --- Capabilities --------------------------------------------------------------------------
 

@@ -72,10 +72,27 @@ pub struct Ops(u16);
 impl Ops {
     /// All of them.
     pub const ALL: Self = Self((1 << Op::ALL.len()) - 1);
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These.
+    pub const fn of(ops: &[Op]) -> Self {
+        let (mut bits, mut index) = (0, 0);
+        while index < ops.len() {
+            bits |= 1 << ops[index] as u8;
+            index += 1;
+        }
+        Self(bits)
+    }
 
     /// Whether it is one of these.
     pub const fn has(self, op: Op) -> bool {
         self.0 & 1 << op as u8 != 0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// Those that are in both.
@@ -85,9 +102,9 @@ impl Ops {
 
     /// Words with commas between them, at least one.
     fn parse(text: &str) -> Option<Self> {
-        text.split(',').try_fold(Self(0), |ops, word| {
+        text.split(',').try_fold(Self::NONE, |ops, word| {
             let op = Op::ALL.iter().find(|op| op.as_str() == word)?;
-            Some(Self(ops.0 | 1 << *op as u8))
+            Some(Self(ops.0 | Self::of(&[*op]).0))
         })
     }
 }

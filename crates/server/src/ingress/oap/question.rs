@@ -2,10 +2,10 @@
 
 use crate::authority::{Holder, Mint};
 use crate::call::{
-    CallBody, CallError, Command, Cost, Needs, Put, bad_media_type, check_media_type,
+    CallBody, CallError, Command, Cost, Facet, Needs, Put, bad_media_type, check_media_type,
 };
 use crate::ingress::http::routes::Route;
-use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::capability::caveat::{Op, Ops};
 use micronode_protocol::limits::DURATION_MAX;
 use micronode_protocol::operation::decode_addresses;
 use micronode_protocol::operation::{FieldsError, GetRequest, Operation, PutRequest};
@@ -52,17 +52,28 @@ pub(super) const fn cost(operation: Operation) -> Cost {
     }
 }
 
+/// What it works on: the same as over HTTP.
+pub(super) const fn facet(operation: Operation) -> Facet {
+    match operation {
+        Operation::ObjectPut => Facet::StorageWrite,
+        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => {
+            Facet::StorageRead
+        }
+        _ => Facet::None,
+    }
+}
+
 /// What a request must bring: the same as over HTTP.
 pub(super) const fn needs(operation: Operation) -> Needs {
     Needs::Capability(match operation {
         Operation::Exchange => return Needs::Grant,
-        Operation::Ping | Operation::Echo => None,
-        Operation::Mint => Some(Op::Admin),
-        Operation::ObjectGet | Operation::ObjectManifest => Some(Op::Get),
-        Operation::ObjectHead | Operation::ObjectHas => Some(Op::Head),
-        Operation::ObjectPut => Some(Op::Put),
-        Operation::ObjectDelete => Some(Op::Delete),
-        _ => None,
+        Operation::Ping | Operation::Echo => Ops::NONE,
+        Operation::Mint => Ops::of(&[Op::Admin]),
+        Operation::ObjectGet | Operation::ObjectManifest => Ops::of(&[Op::Get]),
+        Operation::ObjectHead | Operation::ObjectHas => Ops::of(&[Op::Head]),
+        Operation::ObjectPut => Ops::of(&[Op::Put]),
+        Operation::ObjectDelete => Ops::of(&[Op::Delete]),
+        _ => Ops::NONE,
     })
 }
 
