@@ -124,12 +124,7 @@ impl Set {
             None => Expected::Any,
         };
         let set = client.set_name(&self.name, &self.address, expected).await;
-        let revision = set.map_err(|error| match error.status() {
-            Some(404) => Failure::from(error)
-                .about(self.address)
-                .or_hint("put the object first: a name points at what is there"),
-            _ => Failure::from(error).about(&self.name),
-        })?;
+        let revision = set.map_err(|error| Failure::from(error).about(&self.name))?;
         output::line(
             as_json,
             || revision.to_string(),
