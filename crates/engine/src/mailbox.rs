@@ -433,30 +433,24 @@ impl Mailbox {
     }
 
     /// What each of the first `most` queues by name holds, and all others together. Dead letters
-    /// are a queue as soon as there are any.
+    /// are a state of the queue that they came from, so that each message counts once.
     pub fn depths(&self, now: Now, most: usize) -> Depths {
         let mut queues = Vec::new();
         for entry in self.shared.directory.entries() {
             let queue = entry.queue.lock();
-            for is_dead in [false, true] {
-                let name = QueueRef {
-                    queue: &entry.name,
-                    is_dead,
-                };
-                let stats = queue.stats(is_dead).filter(|it| !is_dead || !it.is_empty());
-                queues.extend(stats.map(|stats| QueueDepth {
-                    name: name.to_string(),
-                    ready: stats.ready,
-                    leased: stats.leased,
-                    delayed: stats.delayed,
-                    oldest_ready_ms: queue.oldest_ready_ms(is_dead, now),
-                }));
-            }
+            queues.extend(queue.stats(false).map(|stats| QueueDepth {
+                name: entry.name.to_string(),
+                ready: stats.ready,
+                leased: stats.leased,
+                delayed: stats.delayed,
+                dead: stats.dead,
+                oldest_ready_ms: queue.oldest_ready_ms(now),
+            }));
         }
         queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut other = QueueDepth::default();
         for queue in queues.drain(most.min(queues.len())..) {
-            other.add(&queue);
+            other += &queue;
         }
         Depths { queues, other }
     }

@@ -172,8 +172,9 @@ impl Names {
         Some((*pointer.pin.address(), pointer.revision))
     }
 
-    /// Points `name` at the object at `address`, if `expected` holds. The name is charged its
-    /// bytes and [`NAME_OVERHEAD_BYTES`]; the caller bounds its length.
+    /// Points `name` at the object at `address`, if `expected` holds. A new name is charged its
+    /// bytes and [`NAME_OVERHEAD_BYTES`], for which objects may make room; the caller bounds its
+    /// length.
     ///
     /// `publish` is called with the change under the lock of the index, so that whoever listens
     /// sees changes in the order of their revisions. What it returns is dropped after the lock:
@@ -190,9 +191,27 @@ impl Names {
         expected: &Expected,
         publish: impl FnOnce(&NameChange<'_>) -> T,
     ) -> Result<NameSet, SetError> {
-        // All declared before the lock, and so dropped after it; the pin too if it is not used.
-        let pin = self.shared.store.pin(now, address);
-        let pin = pin.map_err(|_| SetError::NoObject)?;
+        let store = &self.shared.store;
+        // Held from here, lest it be what makes room for its name.
+        let pin = store.pin(now, address).map_err(|_| SetError::NoObject)?;
+        let mut change = Some((pin, publish));
+        store.with_room(now, cost(name), || {
+            match self.point(name, address, expected, &mut change) {
+                Err(SetError::OverBudget(over)) => Err(over),
+                done => Ok(done),
+            }
+        })?
+    }
+
+    /// Makes the change, which is taken if there is no error.
+    fn point<T>(
+        &self,
+        name: &str,
+        address: &Address,
+        expected: &Expected,
+        change: &mut Option<(Pinned, impl FnOnce(&NameChange<'_>) -> T)>,
+    ) -> Result<NameSet, SetError> {
+        // Declared before the lock, and so dropped after it.
         let (_replaced, _published);
         let mut index = self.shared.index.write();
         let is_full = index.names.len() >= NAMES;
@@ -206,20 +225,21 @@ impl Names {
             return Err(SetError::Precondition);
         }
         let created = present.is_none();
-        if let Some(pointer) = present {
-            *revision += 1;
-            pointer.revision = *revision;
-            _replaced = std::mem::replace(&mut pointer.pin, pin);
-        } else {
-            if is_full {
-                return Err(SetError::Full);
-            }
-            charge.resize(charge.bytes() + cost(name))?;
-            *revision += 1;
-            let revision = *revision;
-            names.insert(name.into(), Pointer { pin, revision });
+        if created && is_full {
+            return Err(SetError::Full);
         }
+        if created {
+            charge.resize(charge.bytes() + cost(name))?;
+        }
+        let (pin, publish) = change.take().expect("a change is made once");
+        *revision += 1;
         let revision = *revision;
+        let pointer = Pointer { pin, revision };
+        if let Some(present) = present {
+            _replaced = std::mem::replace(present, pointer);
+        } else {
+            names.insert(name.into(), pointer);
+        }
         _published = publish(&NameChange {
             name,
             address: Some(*address),

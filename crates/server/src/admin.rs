@@ -150,6 +150,10 @@ impl Admin {
         if request.uri().path() == "/fault/corrupt" && request.method() == Method::POST {
             return self.corrupt(request.uri().query().unwrap_or_default());
         }
+        #[cfg(feature = "faults")]
+        if request.uri().path() == "/fault/sweeper" && request.method() == Method::POST {
+            return self.panic_sweeper(request.uri().query().unwrap_or_default());
+        }
         let answer: fn(&Self) -> Response<Bytes> = match request.uri().path() {
             "/healthz" => |_| text("ok\n"),
             "/readyz" => Self::readyz,
@@ -250,6 +254,17 @@ impl Admin {
             return Err(CallError::new(ErrorCode::NotFound, "no such byte"));
         }
         Ok(text("corrupted\n"))
+    }
+
+    /// Lets the sweeper of queues panic: `panics=N`.
+    #[cfg(feature = "faults")]
+    fn panic_sweeper(&self, query: &str) -> Result<Response<Bytes>, CallError> {
+        let times = query.strip_prefix("panics=");
+        let times = times.and_then(|times| times.parse().ok());
+        let times =
+            times.ok_or_else(|| CallError::new(ErrorCode::BadRequest, "sweeper takes panics="))?;
+        self.node.sweeper_fault.panics(times);
+        Ok(text("it will panic\n"))
     }
 }
 

@@ -164,7 +164,9 @@ fn send(node: &Node, message: &Message) -> Result<Reply, CallError> {
         idempotency,
     };
     let queue = message.queue.text();
-    Ok(Reply::Sent(node.mailbox.send(clock::now(), queue, send)?))
+    let timed = &node.metrics.mailbox_send;
+    let sent = timed.time(|| node.mailbox.send(clock::now(), queue, send))?;
+    Ok(Reply::Sent(sent))
 }
 
 fn settled(node: &Node, settle: Settle) -> Reply {
@@ -172,7 +174,10 @@ fn settled(node: &Node, settle: Settle) -> Reply {
     let mut verdicts = Vec::with_capacity(receipts.len());
     let (now, queue, out) = (clock::now(), settle.queue.as_ref(), &mut verdicts);
     match settle.how {
-        Settling::Ack => node.mailbox.ack(now, queue, &receipts, out),
+        Settling::Ack => {
+            let timed = &node.metrics.mailbox_ack;
+            timed.time(|| node.mailbox.ack(now, queue, &receipts, out));
+        }
         Settling::Nack(delay) => node.mailbox.nack(now, queue, millis(delay), &receipts, out),
         Settling::Extend(visibility) => {
             node.mailbox

@@ -265,6 +265,73 @@ fn fixed_caps_are_the_ones_in_force() {
             format!("{}/s", limits::ADMIN_HANDSHAKES_PER_SECOND),
         ),
         ("Worker threads", limits::WORKERS.to_string()),
+        (
+            "Names",
+            format!("{}, each of {}", limits::NAMES, bytes(limits::NAME_BYTES)),
+        ),
+        (
+            "Names in a page",
+            format!(
+                "{}, {} unless asked",
+                limits::LIST_NAMES,
+                limits::LIST_NAMES_DEFAULT
+            ),
+        ),
+        (
+            "Queues",
+            format!(
+                "{}, each called by at most {}",
+                limits::QUEUES,
+                bytes(limits::QUEUE_NAME_BYTES)
+            ),
+        ),
+        (
+            "Messages in all queues",
+            format!(
+                "{}, in {} % of the memory budget",
+                limits::MESSAGES,
+                limits::MESSAGES_BYTES_PERCENT
+            ),
+        ),
+        ("Delay of a message", Time(limits::DELAY_MAX).to_string()),
+        (
+            "Visibility",
+            format!(
+                "{}, {} unless asked",
+                Time(limits::VISIBILITY_MAX),
+                Time(limits::VISIBILITY)
+            ),
+        ),
+        (
+            "Messages of one receive",
+            limits::RECEIVE_MESSAGES.to_string(),
+        ),
+        (
+            "Receipts of one ack, nack or extend",
+            limits::RECEIPTS.to_string(),
+        ),
+        (
+            "Idempotency keys of a queue",
+            format!(
+                "{}, each of {}",
+                limits::IDEMPOTENCY_KEYS,
+                bytes(limits::IDEMPOTENCY_KEY_BYTES)
+            ),
+        ),
+        (
+            "A queue without use is forgotten after",
+            Time(limits::QUEUE_IDLE).to_string(),
+        ),
+        ("Wait of a receive", Time(limits::WAIT_MAX).to_string()),
+        (
+            "Waiters of a connection",
+            limits::CONNECTION_WAITERS.to_string(),
+        ),
+        (
+            "Credit of a subscription",
+            limits::SUBSCRIPTION_CREDIT.to_string(),
+        ),
+        ("Events kept on the bus", limits::BUS_EVENTS.to_string()),
     ];
     let expected: Vec<String> = fixed
         .iter()
@@ -354,6 +421,10 @@ fn readiness_inputs_have_their_thresholds() {
         format!(
             "| `restarts` | restarts of tasks within {} | > {restarts} | ≤ {restarts} | degraded |",
             Time(limits::RESTART_WINDOW)
+        ),
+        format!(
+            "| `routes` | whether an event found no room in its queue within {} | yes | no | degraded |",
+            Time(limits::ROUTE_DROP_WINDOW)
         ),
     ];
     assert_rows(HTTP, "### Readiness", &expected);

@@ -7,11 +7,13 @@
 use crate::clock;
 use crate::config::Route;
 use arc_swap::ArcSwap;
+use micronode_engine::Now;
 use micronode_engine::bus::{Bus, Event, EventKind};
 use micronode_engine::mailbox::{Mailbox, Send};
 use micronode_engine::names::NameChange;
 use micronode_engine::store::StoreEvent;
 use micronode_protocol::capability::Resource;
+use micronode_protocol::limits::ROUTE_DROP_WINDOW;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +25,8 @@ pub(crate) struct Events {
     routes: ArcSwap<Vec<Routed>>,
     /// Tells the numbers of this life of the node from those of others.
     boot: String,
+    /// When an event last found no room, on the monotonic clock; 0 for never.
+    dropped_at_ms: AtomicU64,
 }
 
 /// A route, and what could not be put into its queue.
@@ -38,6 +42,7 @@ impl Events {
             mailbox,
             routes: ArcSwap::default(),
             boot: format!("{boot:016x}"),
+            dropped_at_ms: AtomicU64::new(0),
         };
         events.set_routes(routes);
         events
@@ -63,6 +68,12 @@ impl Events {
         routes.iter().map(count).collect()
     }
 
+    /// Whether an event has found no room within [`ROUTE_DROP_WINDOW`].
+    pub(crate) fn drops(&self, now: Now) -> bool {
+        let at_ms = self.dropped_at_ms.load(Relaxed);
+        at_ms > 0 && now.mono_ms.saturating_sub(at_ms) <= ROUTE_DROP_WINDOW.as_millis() as u64
+    }
+
     pub(crate) fn publish(&self, kind: EventKind) {
         let now = clock::now();
         let event = Event {
@@ -81,6 +92,7 @@ impl Events {
             };
             if self.mailbox.send(now, &route.queue, message).is_err() {
                 dropped.fetch_add(1, Relaxed);
+                self.dropped_at_ms.store(now.mono_ms, Relaxed);
             }
         }
         self.bus.publish(event);

@@ -31,6 +31,7 @@ mod readiness;
 mod regular_file;
 mod reload;
 mod supervisor;
+mod sweeper;
 mod tls;
 mod waiting;
 mod workers;

@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::planes::{Connection, Ingress, accept_admin, accept_data, start_workers};
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
+use crate::sweeper::sweep_queues;
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
 use micronode_hardening::Drain;
@@ -189,6 +190,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let admin = accept_admin(&node, &listeners.admin)?;
     drop(listeners);
     let ticker = tick(&node, &workers);
+    let sweeper = sweep_queues(&node);
     let reloads = watch_configuration(Reloader {
         node: Arc::clone(&node),
         load: reload,
@@ -228,6 +230,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     // Metrics last: the admin plane answers until the data plane is gone.
     data.iter().for_each(AbortHandle::abort);
     ticker.abort();
+    sweeper.abort();
     reloads.abort();
     admin.abort();
     // Aborted tasks are dropped when the runtime next looks at them; they hold the workers.
@@ -238,10 +241,14 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     if let Some(workers) = Arc::into_inner(workers) {
         workers.stop();
     }
+    node.mailbox.clear();
     Ok(())
 }
 
-/// Samples readiness and sweeps expired objects.
+/// Samples readiness and sweeps expired objects. Queues have a [sweeper] of their own, as leases
+/// end at any moment.
+///
+/// [sweeper]: crate::sweeper
 fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
     let (node, workers) = (Arc::clone(node), Arc::clone(workers));
     let supervisor = Arc::clone(&node.supervisor);

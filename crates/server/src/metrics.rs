@@ -16,6 +16,7 @@ use micronode_protocol::connection::FrameCounts;
 use micronode_protocol::frame::Kind;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tls::TlsMetrics;
@@ -114,6 +115,12 @@ pub(crate) struct Metrics {
     pub(crate) storage_get: Histogram,
     /// From the call to the object being visible, its body's arrival included.
     pub(crate) storage_put: Histogram,
+    /// The engine's part of sending a message.
+    pub(crate) mailbox_send: Histogram,
+    /// The same of leasing messages, without the wait; what waits has it at hand.
+    pub(crate) mailbox_recv: Arc<Histogram>,
+    /// The same of acknowledging messages.
+    pub(crate) mailbox_ack: Histogram,
     pub(crate) tls: TlsMetrics,
     /// By (state entered, reason); both from fixed sets.
     transitions: Mutex<BTreeMap<(&'static str, &'static str), u64>>,

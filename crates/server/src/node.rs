@@ -62,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) openapi: Bytes,
     /// Tells what waits that the node shuts down.
     pub(crate) draining: Notify,
+    #[cfg(feature = "faults")]
+    pub(crate) sweeper_fault: crate::sweeper::Fault,
     readiness: Mutex<Readiness>,
     /// The state of `readiness`, for the hot path.
     state: AtomicU8,
@@ -221,6 +223,8 @@ impl Node {
             tls: None,
             openapi: openapi::document(),
             draining: Notify::new(),
+            #[cfg(feature = "faults")]
+            sweeper_fault: Default::default(),
             readiness: Mutex::default(),
             state: AtomicU8::new(State::Starting as u8),
             config: ArcSwap::from_pointee(config.clone()),
@@ -321,6 +325,7 @@ impl Node {
             fd_percent,
             loop_delay_ms,
             restarts: self.supervisor.recent(clock::instant()),
+            routes_drop: self.events.drops(clock::now()),
         }
     }
 

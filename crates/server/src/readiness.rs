@@ -61,6 +61,8 @@ pub(crate) struct Sample {
     pub(crate) loop_delay_ms: u64,
     /// Restarts of supervised tasks within the window.
     pub(crate) restarts: u32,
+    /// Whether an event has found no room in its queue lately.
+    pub(crate) routes_drop: bool,
 }
 
 /// A change of state and the input that caused it.
@@ -125,7 +127,7 @@ impl Input {
 #[derive(Debug)]
 pub(crate) struct Readiness {
     state: State,
-    inputs: [Input; 6],
+    inputs: [Input; 7],
 }
 
 impl Default for Readiness {
@@ -153,6 +155,7 @@ impl Default for Readiness {
                     RESTARTS_PER_WINDOW as u64,
                     RESTARTS_PER_WINDOW as u64,
                 ),
+                Input::new("routes", State::Degraded, 0, 0),
             ],
         }
     }
@@ -196,6 +199,7 @@ impl Readiness {
             sample.fd_percent,
             sample.loop_delay_ms,
             u64::from(sample.restarts),
+            u64::from(sample.routes_drop),
         ];
         let mut reason = None;
         for (input, value) in self.inputs.iter_mut().zip(values) {
@@ -231,6 +235,7 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use micronode_protocol::limits::ROUTE_DROP_WINDOW;
 
     const HOLD: u64 = READINESS_HOLD.as_millis() as u64;
 
@@ -329,6 +334,29 @@ mod tests {
                 to: State::Degraded,
                 reason: "memory"
             })
+        );
+    }
+
+    /// An event is dropped at one moment, and told as long as it takes to be noticed.
+    #[test]
+    fn a_single_event_that_found_no_room_degrades_for_a_while() {
+        let mut readiness = ready();
+        let told = ROUTE_DROP_WINDOW.as_millis() as u64;
+        let mut changes = Vec::new();
+        for now in (0..10_000).step_by(100) {
+            let sample = Sample {
+                routes_drop: now <= told,
+                ..Sample::default()
+            };
+            let change = readiness.observe(now, &sample);
+            changes.extend(change.map(|change| (now, change.to, change.reason)));
+        }
+        assert_eq!(
+            changes,
+            [
+                (HOLD, State::Degraded, "routes"),
+                (told + 100 + HOLD, State::Ready, "routes")
+            ]
         );
     }
 

@@ -8,12 +8,14 @@
 use crate::call::queue::{Messages, Receive};
 use crate::call::{CallError, Reply};
 use crate::clock;
+use crate::metrics::histogram::Histogram;
 use crate::node::Node;
 use crate::readiness::State;
 use micronode_engine::mailbox::Receiver;
 use micronode_hardening::Permit;
 use micronode_protocol::limits::SLOW_SHARE_WAIT;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -22,6 +24,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) struct Wait {
     receive: Receive,
     receiver: Receiver,
+    timed: Arc<Histogram>,
     until: Instant,
     /// A waiter's.
     _slot: Permit,
@@ -34,8 +37,9 @@ impl Wait {
         let queue = receive.queue.as_ref();
         let visibility_ms = millis(receive.visibility);
         let now = clock::now();
-        node.mailbox
-            .receive(now, queue, receive.max, visibility_ms, &mut messages);
+        let (max, out) = (receive.max, &mut messages);
+        let timed = &node.metrics.mailbox_recv;
+        timed.time(|| node.mailbox.receive(now, queue, max, visibility_ms, out));
         if !messages.is_empty() || receive.wait.is_zero() {
             return Ok(Reply::Messages(messages));
         }
@@ -45,6 +49,7 @@ impl Wait {
         Ok(Reply::Waits(Box::new(Self {
             receive,
             receiver,
+            timed: Arc::clone(timed),
             until,
             _slot: slot,
         })))
@@ -79,8 +84,9 @@ impl Wait {
     pub(crate) fn take(mut self: Box<Self>) -> Reply {
         let mut messages = Messages::new();
         let visibility_ms = millis(self.receive.visibility);
-        self.receiver
-            .receive(clock::now(), self.receive.max, visibility_ms, &mut messages);
+        let (now, max, out) = (clock::now(), self.receive.max, &mut messages);
+        let timed = &self.timed;
+        timed.time(|| self.receiver.receive(now, max, visibility_ms, out));
         if messages.is_empty() && clock::instant() < self.until {
             return Reply::Waits(self);
         }

@@ -495,9 +495,9 @@ impl Queue {
         })
     }
 
-    /// See [`Lane::oldest_ready_ms`].
-    pub(super) fn oldest_ready_ms(&self, is_dead: bool, now: Now) -> Option<u64> {
-        self.lanes[usize::from(is_dead)].oldest_ready_ms(&self.slots, now)
+    /// See [`Lane::oldest_ready_ms`]; of the queue, not of its dead letters.
+    pub(super) fn oldest_ready_ms(&self, now: Now) -> Option<u64> {
+        self.lanes[0].oldest_ready_ms(&self.slots, now)
     }
 
     /// Removes everything but those who wait.

@@ -45,16 +45,10 @@ pub struct QueueStats {
     pub bytes: u64,
 }
 
-impl QueueStats {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.ready + self.leased + self.delayed == 0
-    }
-}
-
 /// A queue's share of [`Depths`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// The queue's name, with `.dlq` for dead letters.
+    /// The queue's name.
     pub name: String,
     /// Messages that can be received now.
     pub ready: u64,
@@ -62,8 +56,21 @@ pub struct QueueDepth {
     pub leased: u64,
     /// Messages that will be visible later.
     pub delayed: u64,
+    /// Dead letters, in whatever state.
+    pub dead: u64,
     /// For how long the first that can be received now could have been.
     pub oldest_ready_ms: Option<u64>,
+}
+
+impl AddAssign<&Self> for QueueDepth {
+    /// Adds what another queue holds; the name stays.
+    fn add_assign(&mut self, other: &Self) {
+        self.ready += other.ready;
+        self.leased += other.leased;
+        self.delayed += other.delayed;
+        self.dead += other.dead;
+        self.oldest_ready_ms = self.oldest_ready_ms.max(other.oldest_ready_ms);
+    }
 }
 
 /// What all queues hold.
@@ -111,15 +118,5 @@ impl AddAssign for MailboxCounters {
         for (sum, more) in self.quota_exhausted.iter_mut().zip(other.quota_exhausted) {
             *sum += more;
         }
-    }
-}
-
-impl QueueDepth {
-    /// Adds what another queue holds; the name stays.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.ready += other.ready;
-        self.leased += other.leased;
-        self.delayed += other.delayed;
-        self.oldest_ready_ms = self.oldest_ready_ms.max(other.oldest_ready_ms);
     }
 }

@@ -1,4 +1,4 @@
-//! Making room: what a reservation that does not fit may remove.
+//! Making room: what memory that does not fit may remove.
 
 use micronode_protocol::limits::{SWEEP_BYTES, SWEEP_OBJECTS};
 
@@ -7,7 +7,7 @@ use super::{Eviction, Expired, Store, Why};
 use crate::Now;
 use crate::budget::{MemoryKind, OverBudget, Reservation};
 
-/// How often a reservation that does not fit evicts and tries again. More than once because
+/// How often memory that does not fit evicts and tries again. More than once because
 /// others compete for what was freed, and because readers keep the memory of evicted objects.
 const EVICTION_ROUNDS: usize = 4;
 
@@ -50,19 +50,33 @@ impl Store {
         charge: &mut Reservation,
         bytes: u64,
     ) -> Result<(), OverBudget> {
-        if charge.grow(bytes).is_ok() {
-            return Ok(());
+        self.with_room(now, bytes, || charge.grow(bytes))
+    }
+
+    /// Calls `take`, which takes `bytes` from the budget. When they do not fit, makes room if that
+    /// is allowed, and calls it again. For memory of any kind: objects are what can be had again.
+    ///
+    /// # Errors
+    ///
+    /// If they do not fit whatever may be removed, or others are faster every time.
+    pub fn with_room<T>(
+        &self,
+        now: Now,
+        bytes: u64,
+        mut take: impl FnMut() -> Result<T, OverBudget>,
+    ) -> Result<T, OverBudget> {
+        if let Ok(taken) = take() {
+            return Ok(taken);
         }
         self.check_room(now, bytes)?;
         for _ in 0..EVICTION_ROUNDS {
-            let Err(over) = charge.grow(bytes) else {
-                return Ok(());
-            };
-            if !self.evict(over.missing) {
-                return Err(over);
+            match take() {
+                Ok(taken) => return Ok(taken),
+                Err(over) if self.evict(over.missing) => {}
+                refused => return refused,
             }
         }
-        charge.grow(bytes)
+        take()
     }
 
     /// Removes least recently used objects until `bytes` were charged for them. False if there

@@ -1,10 +1,10 @@
 //! What names may take: their number, and memory.
 
 use micronode_engine::names::{Expected, SetError};
-use micronode_engine::{Budget, MemoryKind, Names, OverBudget};
-use micronode_protocol::limits::{NAME_OVERHEAD_BYTES, NAMES};
+use micronode_engine::{Budget, Eviction, MemoryKind, Names, OverBudget};
+use micronode_protocol::limits::{NAME_OVERHEAD_BYTES, NAMES, OBJECT_OVERHEAD_BYTES};
 
-use crate::{MIB, index, put, set, store, unheard};
+use crate::{MIB, at, index, put, put_ttl, set, store, store_of, unheard};
 
 #[test]
 fn a_name_is_charged_its_bytes_and_a_flat_amount() {
@@ -32,13 +32,53 @@ fn a_name_that_does_not_fit_the_budget_changes_nothing() {
     let over = Err(SetError::OverBudget(OverBudget { missing: 1 }));
     assert_eq!(set(&names, "12345", &one), over);
     assert_eq!((names.len(), names.revision()), (0, 0));
-    store.delete(crate::at(0), &one).unwrap();
+    store.delete(at(0), &one).unwrap();
 
     set(&names, "1234", &two).unwrap();
     assert_eq!(budget.free(), 0);
     set(&names, "1234", &two).unwrap();
     names.delete("1234", &Expected::Any, unheard).unwrap();
     assert_eq!(budget.committed(), 0);
+}
+
+#[test]
+fn objects_make_room_for_a_name_but_not_its_own() {
+    let cost = |size: u64| size + OBJECT_OVERHEAD_BYTES;
+    let store = store_of(Eviction::Lru, 3 * cost(1000));
+    let names = Names::new(store.clone(), store.budget().clone());
+    let [own, next, last] = [0, 1, 2].map(|seed| put(&store, &[seed; 1000]));
+    set(&names, "name", &own).unwrap();
+    let present = [own, next, last].map(|address| store.has(at(0), &address));
+    assert_eq!(present.iter().filter(|present| **present).count(), 2);
+    assert!(present[0]);
+    // What is left of that object's room is enough for more names.
+    set(&names, "more", &own).unwrap();
+    assert_eq!(store.stats().objects, 2);
+
+    // Pinned objects make no room.
+    let rest = if present[1] { next } else { last };
+    set(&names, "rest", &rest).unwrap();
+    let fits = store.budget().free() / (NAME_OVERHEAD_BYTES + 6);
+    for number in 0..fits {
+        set(&names, &format!("{number:06}"), &own).unwrap();
+    }
+    let over = set(&names, "over-it", &own);
+    assert!(matches!(over, Err(SetError::OverBudget(_))), "{over:?}");
+    assert_eq!(store.stats().objects, 2);
+}
+
+#[test]
+fn expired_objects_make_room_for_a_name_whatever_else_may_not() {
+    let size = 4 * NAME_OVERHEAD_BYTES;
+    let store = store(1 + 2 * OBJECT_OVERHEAD_BYTES + size);
+    let names = Names::new(store.clone(), store.budget().clone());
+    let kept = put(&store, b"1");
+    put_ttl(&store, at(0), &vec![0; size as usize], Some(10));
+    assert_eq!(store.budget().free(), 0);
+    let set = |now| names.set(at(now), "name", &kept, &Expected::Any, unheard);
+    assert!(matches!(set(9), Err(SetError::OverBudget(_))));
+    set(10).unwrap();
+    assert_eq!(store.stats().objects, 1);
 }
 
 #[test]

@@ -21,12 +21,16 @@ fn at(mono_ms: u64) -> Now {
     }
 }
 
-fn store(limit: u64) -> Store {
+fn store_of(eviction: Eviction, limit: u64) -> Store {
     let config = StoreConfig {
-        eviction: Eviction::Refuse,
+        eviction,
         max_object_bytes: MIB,
     };
     Store::new(config, Budget::new(limit))
+}
+
+fn store(limit: u64) -> Store {
+    store_of(Eviction::Refuse, limit)
 }
 
 /// An index and its store, which share a budget.

@@ -14,6 +14,7 @@ pub(crate) mod problem;
 mod query;
 mod queue;
 mod range;
+pub(crate) mod replies;
 pub(crate) mod respond;
 pub(crate) mod routes;
 mod sse;

@@ -1,5 +1,7 @@
 //! `/metrics`: every metric of the node in OpenMetrics text. Names and labels are a contract.
 
+mod queues;
+
 use super::histogram::Histogram;
 use super::tls::{Failure, Group};
 use super::{METHODS, Metrics, STATUSES};
@@ -7,6 +9,7 @@ use crate::call::code_of;
 use crate::ingress::http::routes::Route;
 use crate::node::Node;
 use micronode_engine::MemoryKind;
+use micronode_engine::mailbox::Quota;
 use micronode_hardening::Reason;
 use micronode_protocol::ErrorCode;
 use micronode_protocol::frame::Kind;
@@ -53,6 +56,8 @@ impl prometheus_client::collector::Collector for Collector {
         oap(&mut page, &self.0.metrics)?;
         tls(&mut page, &self.0.metrics)?;
         storage(&mut page, &self.0)?;
+        queues::queues(&mut page, &self.0)?;
+        queues::events(&mut page, &self.0)?;
         node(&mut page, &self.0)?;
         process(&mut page)
     }
@@ -205,7 +210,11 @@ fn authority(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         MetricType::Counter,
         failures,
     )?;
-    let exhausted = node.authority.exhaustions();
+    let of_queues = Quota::ALL.map(Quota::as_str);
+    let of_queues = of_queues
+        .into_iter()
+        .zip(node.mailbox.counters().quota_exhausted);
+    let exhausted = node.authority.exhaustions().chain(of_queues);
     let exhausted = exhausted.map(|(quota, count)| ([("quota", quota)], ConstCounter::new(count)));
     page.family(
         "quota_exhaustions",
@@ -327,6 +336,11 @@ fn storage(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         evictions,
     )?;
     page.gauge(
+        "names",
+        "Names that point at objects",
+        node.names.len() as u64,
+    )?;
+    page.gauge(
         "memory_budget_bytes",
         "The memory budget",
         node.budget.limit(),
@@ -383,6 +397,11 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         restarts,
     )?;
 
+    page.gauge(
+        "waiters",
+        "Receives, subscriptions, watches and streams of events that wait",
+        node.waiters.in_use() as u64,
+    )?;
     page.gauge(
         "ready_state",
         "0 starting, 1 ready, 2 degraded, 3 shedding, 4 draining",

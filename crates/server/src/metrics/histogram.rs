@@ -2,6 +2,7 @@
 //!
 //! The library's histogram takes a lock per observation, which every worker would share.
 
+use crate::clock;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,6 +37,14 @@ impl Histogram {
         let bucket = BOUNDS_US.partition_point(|&bound| bound < us);
         self.buckets[bucket].fetch_add(1, Relaxed);
         self.sum_us.fetch_add(us, Relaxed);
+    }
+
+    /// Observes how long `work` takes.
+    pub(crate) fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let started = clock::instant();
+        let done = work();
+        self.observe(clock::instant() - started);
+        done
     }
 
     pub(crate) fn count(&self) -> u64 {

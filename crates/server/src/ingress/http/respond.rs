@@ -2,24 +2,25 @@
 
 use super::body::ReplyBody;
 use super::conditional::{self, Verdict};
-use super::messages::MessageList;
 use super::multipart::Multipart;
 use super::problem::Failure;
 use super::queue::wants_bytes;
 use super::range::{Selection, select};
+use super::replies::{
+    NameReply, PurgedReply, RedrivenReply, SentReply, StatsReply, created_or_ok, described, list,
+    names, raw, results,
+};
 use super::routes::{Operation, Route};
 use super::sse::EventStream;
-use crate::call::queue::Messages;
 use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply, Token};
 use crate::feed::Feed;
 use crate::ingress::pieces::Pieces;
 use crate::node::Node;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use http_body::Body;
+use micronode_engine::mailbox::Redriven;
 use micronode_engine::{Now, Object, Stored};
 use micronode_protocol::ErrorCode;
 use serde::Serialize;
-use serde_json::json;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// `Cache-Control` of an object that never expires; one year is what caches understand as ever.
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The response of a reply to `operation`.
 pub(crate) fn respond(
@@ -60,140 +63,41 @@ pub(crate) fn respond(
         }
         Reply::Token(token) => Ok(secret(&token)),
         Reply::Deleted | Reply::Pong => Ok(status(StatusCode::NO_CONTENT)),
-        Reply::Pointer(address, revision) => Ok(json(
-            StatusCode::OK,
-            &json!({
-                "address": address.to_string(),
-                "revision": revision,
-            }),
-        )),
         Reply::NameSet {
             name,
             address,
             revision,
             created,
         } => Ok(json(
-            if created {
-                StatusCode::CREATED
-            } else {
-                StatusCode::OK
-            },
+            created_or_ok(created),
             &NameReply {
                 name: &name,
                 address: address.to_string(),
                 revision,
             },
         )),
-        Reply::Names(entries, more) => {
-            let names = entries.iter().map(|entry| NameReply {
-                name: &entry.name,
-                address: entry.address.to_string(),
-                revision: entry.revision,
-            });
-            let next = entries.last().filter(|_| more).map(|entry| &*entry.name);
-            let page = NamesReply {
-                names: names.collect(),
-                next,
-            };
-            Ok(described(&operation.method, &page))
-        }
+        Reply::Names(entries, more) => Ok(names(&operation.method, &entries, more)),
         Reply::Sent(sent) => Ok(json(
-            if sent.duplicate {
-                StatusCode::OK
-            } else {
-                StatusCode::CREATED
+            created_or_ok(!sent.duplicate),
+            &SentReply {
+                id: sent.id.to_string(),
+                duplicate: sent.duplicate,
             },
-            &json!({ "id": sent.id.to_string(), "duplicate": sent.duplicate }),
         )),
         Reply::Messages(messages) if wants_bytes(&head.headers) => Ok(raw(messages)),
-        Reply::Messages(messages) => {
-            let list = MessageList::new(messages);
-            let mut response = json(StatusCode::OK, &());
-            let length = HeaderValue::from(list.remaining());
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, length);
-            *response.body_mut() = ReplyBody::Messages(list);
-            Ok(response)
+        Reply::Messages(messages) => Ok(list(messages)),
+        Reply::Settled(settled) => Ok(results(&settled)),
+        Reply::QueueStats(stats) => Ok(described(&operation.method, &StatsReply::from(stats))),
+        Reply::Purged(removed) => Ok(json(StatusCode::OK, &PurgedReply { removed })),
+        Reply::Redriven(Redriven { moved, left }) => {
+            Ok(json(StatusCode::OK, &RedrivenReply { moved, left }))
         }
-        Reply::Settled(settled) => {
-            let results = settled.receipts.iter().zip(&settled.verdicts);
-            let results: Vec<_> = results
-                .map(|(receipt, verdict)| json!({ "receipt": receipt, "code": verdict.as_str() }))
-                .collect();
-            Ok(json(StatusCode::OK, &json!({ "results": results })))
-        }
-        Reply::QueueStats(stats) => Ok(described(
-            &operation.method,
-            &json!({
-                "ready": stats.ready,
-                "leased": stats.leased,
-                "delayed": stats.delayed,
-                "dead": stats.dead,
-                "bytes": stats.bytes,
-            }),
-        )),
-        Reply::Purged(removed) => Ok(json(StatusCode::OK, &json!({ "removed": removed }))),
-        Reply::Redriven(redriven) => Ok(json(
-            StatusCode::OK,
-            &json!({ "moved": redriven.moved, "left": redriven.left }),
-        )),
         Reply::Feed(feed) => Ok(stream(node, feed)),
+        // Only OAP asks for it.
+        Reply::Pointer(..) => Ok(status(StatusCode::NO_CONTENT)),
         // The guard has waited for it.
         Reply::Waits(_) => Ok(status(StatusCode::NO_CONTENT)),
     }
-}
-
-#[derive(Serialize)]
-struct NameReply<'a> {
-    name: &'a str,
-    address: String,
-    revision: u64,
-}
-
-#[derive(Serialize)]
-struct NamesReply<'a> {
-    names: Vec<NameReply<'a>>,
-    next: Option<&'a str>,
-}
-
-/// JSON that HEAD asks about too.
-fn described(method: &Method, value: &impl Serialize) -> Response<ReplyBody> {
-    let mut response = json(StatusCode::OK, value);
-    if *method == Method::HEAD {
-        let length = HeaderValue::from(response.body().size_hint().lower());
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, length);
-        *response.body_mut() = ReplyBody::empty();
-    }
-    response
-}
-
-/// One message as it is.
-fn raw(mut messages: Messages) -> Response<ReplyBody> {
-    let Some(message) = messages.pop() else {
-        return status(StatusCode::NO_CONTENT);
-    };
-    let mut response = Response::new(ReplyBody::full(message.body));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(DEFAULT_MEDIA_TYPE),
-    );
-    for (name, value) in [
-        ("message-id", message.id.to_string()),
-        ("receipt", message.receipt.to_string()),
-        ("attempt", message.attempt.to_string()),
-        (
-            "enqueued-at",
-            crate::clock::rfc3339(message.enqueued_wall_ms),
-        ),
-    ] {
-        headers.insert(name, HeaderValue::try_from(value).expect("printable ASCII"));
-    }
-    untrusted_content(headers);
-    response
 }
 
 /// Events as they come.
@@ -235,10 +139,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Reply
     let bytes = serde_json::to_vec(value).expect("our own replies always serialise");
     let mut response = Response::new(ReplyBody::full(bytes.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
@@ -445,7 +346,7 @@ fn object_fields(headers: &mut HeaderMap, object: &Object, etag: &HeaderValue, n
 
 /// Whatever is stored is somebody else's content: a browser must neither guess its type, run it,
 /// nor let another site embed it.
-fn untrusted_content(headers: &mut HeaderMap) {
+pub(super) fn untrusted_content(headers: &mut HeaderMap) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
