@@ -1,4 +1,4 @@
-//! The client of one node; its operations are in `object`, `put`, `download`, `token` and `liveness`.
+//! The client of one node; its operations are in the modules beside this one.
 
 use crate::retry::Attempts;
 use crate::transport::Transport;
@@ -38,6 +38,20 @@ impl Client {
             match call().await {
                 Ok(output) => return Ok(output),
                 Err(error) => attempts.pause_after(error).await?,
+            }
+        }
+    }
+
+    /// Makes a call that may be made only once, and again only where it certainly came to nothing.
+    pub(crate) async fn repeat_refused<T, F>(&self, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut attempts = self.attempts();
+        loop {
+            match call().await {
+                Err(error) if error.came_to_nothing() => attempts.pause_after(error).await?,
+                result => return result,
             }
         }
     }

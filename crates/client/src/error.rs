@@ -70,6 +70,16 @@ pub enum Error {
     /// The client was set up with a token that OAP, which carries it decoded, cannot send.
     #[error("the token is not unpadded base64url of at most 8 KiB of bytes, as OAP needs it")]
     TokenNotBase64,
+    /// What was given is not what a node could take, so nothing was sent.
+    #[error("`{given}` is not {what}: {rule}")]
+    Invalid {
+        /// What it should be.
+        what: &'static str,
+        /// What was given, its special characters escaped.
+        given: String,
+        /// What such a thing has to look like.
+        rule: &'static str,
+    },
     /// The media type of a put cannot be sent.
     #[error("`{0}` is not a media type")]
     InvalidContentType(String),
@@ -82,6 +92,19 @@ impl Error {
             Error::Problem(problem) => problem.retryable,
             Error::Transport(_) => true,
             Error::Grant(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// Whether the call has certainly done nothing, and may succeed later.
+    pub(crate) fn came_to_nothing(&self) -> bool {
+        match self {
+            // At its deadline, a node may have been doing it.
+            Error::Problem(problem) => {
+                problem.retryable && problem.status != ErrorCode::Deadline.status()
+            }
+            Error::Transport(Transport::Connect(_)) => true,
+            Error::Grant(_) => self.is_retryable(),
             _ => false,
         }
     }

@@ -102,6 +102,14 @@ impl Attempts {
         self.renewed = false;
     }
 
+    /// What has no end was cut after this time, which is progress if nobody would have waited as
+    /// long for it.
+    pub(crate) fn lasted(&mut self, time: Duration) {
+        if time >= self.policy.max_delay {
+            self.progressed();
+        }
+    }
+
     /// Waits for the next attempt, or gives the error back when there shall be none.
     pub(crate) async fn pause_after(&mut self, error: Error) -> Result<(), Error> {
         if error.is_renewed() && !mem::replace(&mut self.renewed, true) {

@@ -5,9 +5,11 @@
 //! spans and verification stand above and are written once; headers, frames and sockets stay
 //! below, one module a wire.
 
+mod credit;
 mod http;
 mod oap;
 mod origin;
+mod polls;
 
 use std::io;
 use std::ops::Range;
@@ -17,10 +19,16 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use micronode_protocol::Address;
+use micronode_protocol::limits::SUBSCRIPTION_CREDIT;
 use zeroize::Zeroize;
 
 use crate::credentials::{Credentials, Lease};
-use crate::{ClientOptions, Error, Grant, MintOptions, Minted, ObjectInfo, Token};
+use crate::mailbox::Settle;
+use crate::{
+    BusEvent, ClientOptions, Error, Expected, Grant, Message, MintOptions, Minted, NameEntry,
+    NameEvent, Named, ObjectInfo, QueueStats, Redriven, Sent, Token, Verdict,
+};
+use credit::Credits;
 use origin::{Origin, Scheme};
 
 /// Bytes read of an error answer; a problem document is far smaller.
@@ -35,6 +43,16 @@ const TOO_LONG: Error = Error::Protocol("it is longer than any such answer");
 const NOT_A_RECEIPT: Error = Error::Protocol("it does not say what was stored");
 /// Other bytes than those asked for.
 const NOT_THE_RANGE: Error = Error::Protocol("it is not the range asked for");
+
+/// An answer about a name that is not one.
+const NOT_A_NAME: Error = Error::Protocol("it does not say where the name points");
+/// An answer about queues or messages that is not one.
+const NOT_OF_A_QUEUE: Error = Error::Protocol("it is not what is said of a queue or its messages");
+/// Something else in a stream of events.
+const NOT_AN_EVENT: Error = Error::Protocol("it is no event");
+
+/// Most bytes of one event.
+const EVENT_BYTES: usize = 16 * 1024;
 
 /// An answer to a mint or an exchange that is not one.
 const NOT_A_TOKEN: Error = Error::Protocol("it is no token");
@@ -66,12 +84,22 @@ pub(crate) struct Receipt {
     pub(crate) expires_at: Option<String>,
 }
 
+/// Some of the names that begin alike, in order.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<NameEntry>,
+    /// There may be more, behind this name.
+    pub(crate) next: Option<String>,
+}
+
 /// A way to one node. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     wire: Wire,
     options: Arc<ClientOptions>,
     credentials: Arc<Credentials>,
+    /// Of the subscriptions over HTTP.
+    credits: Arc<Credits>,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +155,7 @@ impl Transport {
             wire,
             options,
             credentials,
+            credits: Arc::default(),
         })
     }
 
@@ -196,6 +225,123 @@ impl Transport {
         on_wire!(self, exchange(grant))
     }
 
+    /// Where a name points.
+    pub(crate) async fn resolve(&self, name: &str) -> Result<Named, Error> {
+        authorised!(self, resolve(name))
+    }
+
+    /// Points a name at an object; the revision of that.
+    pub(crate) async fn set_name(
+        &self,
+        name: &str,
+        address: &Address,
+        expected: Expected,
+    ) -> Result<u64, Error> {
+        authorised!(self, set_name(name, address, expected))
+    }
+
+    /// Removes a name, or only this revision of it.
+    pub(crate) async fn remove_name(&self, name: &str, revision: Option<u64>) -> Result<(), Error> {
+        authorised!(self, remove_name(name, revision))
+    }
+
+    /// The first names that begin with `prefix` and stand behind `after`.
+    pub(crate) async fn list_names(&self, prefix: &str, after: &str) -> Result<Page, Error> {
+        authorised!(self, list_names(prefix, after))
+    }
+
+    /// The names that begin with `prefix`, and how they change.
+    pub(crate) async fn watch(&self, prefix: &str) -> Result<Watch, Error> {
+        let lease = self.lease().await?;
+        let result = match &self.wire {
+            Wire::Http(http) => http::Watch::open(http, prefix)
+                .await
+                .map(|watch| Watch::Http(Box::new(watch))),
+            Wire::Oap(oap) => oap.watch(prefix).await.map(Watch::Oap),
+        };
+        self.judge(lease, result).await
+    }
+
+    /// Sends a message; an empty `key` is none.
+    pub(crate) async fn send(
+        &self,
+        queue: &str,
+        key: &str,
+        delay: Duration,
+        body: Bytes,
+    ) -> Result<Sent, Error> {
+        authorised!(self, send(queue, key, delay, body))
+    }
+
+    /// Up to `max` messages, for the first of which the node waits for `wait`.
+    pub(crate) async fn receive(
+        &self,
+        queue: &str,
+        max: u16,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, Error> {
+        authorised!(self, receive(queue, max, wait, visibility))
+    }
+
+    /// Acknowledges, returns or prolongs what up to
+    /// [`RECEIPTS`](micronode_protocol::limits::RECEIPTS) receipts are for. The answer may speak of
+    /// another number of them.
+    pub(crate) async fn settle(
+        &self,
+        queue: &str,
+        settle: Settle,
+        receipts: &[&str],
+    ) -> Result<Vec<Verdict>, Error> {
+        let settled = authorised!(self, settle(queue, settle, receipts));
+        if let Ok(verdicts) = &settled {
+            self.credits.settled(settle, receipts, verdicts);
+        }
+        settled
+    }
+
+    /// The messages of a queue, counted.
+    pub(crate) async fn queue_stats(&self, queue: &str) -> Result<QueueStats, Error> {
+        authorised!(self, queue_stats(queue))
+    }
+
+    /// Removes all messages of a queue; how many.
+    pub(crate) async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        authorised!(self, purge(queue))
+    }
+
+    /// Moves dead letters back.
+    pub(crate) async fn redrive(&self, queue: &str, limit: u32) -> Result<Redriven, Error> {
+        authorised!(self, redrive(queue, limit))
+    }
+
+    /// The messages of a queue as they come, with up to `credit` of them out at a time.
+    pub(crate) async fn subscribe(
+        &self,
+        queue: &str,
+        credit: u16,
+        visibility: Duration,
+    ) -> Result<Subscription, Error> {
+        let credit = credit.clamp(1, SUBSCRIPTION_CREDIT);
+        let Wire::Oap(oap) = &self.wire else {
+            let polls = polls::Polls::new(self, queue, credit, visibility);
+            return Ok(Subscription::Http(polls));
+        };
+        let lease = self.lease().await?;
+        let result = oap.subscribe(queue, credit, visibility).await;
+        self.judge(lease, result.map(Subscription::Oap)).await
+    }
+
+    /// What happens on the node behind the event `last`, or from now on if that is empty.
+    pub(crate) async fn events(&self, last: &str) -> Result<Events, Error> {
+        let lease = self.lease().await?;
+        let result = match &self.wire {
+            Wire::Http(http) => http.events(last).await.map(Events::Http),
+            Wire::Oap(oap) => oap.events(last).await.map(Events::Oap),
+        };
+        self.judge(lease, result).await
+    }
+
     async fn lease(&self) -> Result<Option<Arc<Lease>>, Error> {
         let exchange = |grant: Grant| self.exchange(grant.bytes());
         self.credentials.lease(exchange).await
@@ -225,6 +371,52 @@ impl Body {
             Body::Oap(body) => body.next().await,
         };
         next.map_err(Error::of_begun_answer)
+    }
+}
+
+/// Names as they change, by one way. Like the two below it ends only with an error, and dropping
+/// it is the end of it.
+pub(crate) enum Watch {
+    Http(Box<http::Watch>),
+    Oap(oap::Watch),
+}
+
+impl Watch {
+    pub(crate) async fn next(&mut self) -> Result<NameEvent, Error> {
+        match self {
+            Watch::Http(watch) => watch.next().await,
+            Watch::Oap(watch) => watch.next().await,
+        }
+    }
+}
+
+/// Messages of a queue as they come.
+pub(crate) enum Subscription {
+    Http(polls::Polls),
+    Oap(oap::Subscription),
+}
+
+impl Subscription {
+    pub(crate) async fn next(&mut self) -> Result<Message, Error> {
+        match self {
+            Subscription::Http(polls) => polls.next().await,
+            Subscription::Oap(subscription) => subscription.next().await,
+        }
+    }
+}
+
+/// What happens on a node.
+pub(crate) enum Events {
+    Http(http::Events),
+    Oap(oap::Events),
+}
+
+impl Events {
+    pub(crate) async fn next(&mut self) -> Result<BusEvent, Error> {
+        match self {
+            Events::Http(events) => events.next().await,
+            Events::Oap(events) => events.next().await,
+        }
     }
 }
 

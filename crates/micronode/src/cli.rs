@@ -8,6 +8,8 @@ mod get;
 mod has;
 mod issuer;
 mod man;
+mod mbox;
+mod name;
 mod put;
 mod rm;
 mod run;
@@ -87,6 +89,8 @@ enum Verb {
     Get(get::Get),
     Has(has::Has),
     Rm(rm::Rm),
+    Name(name::Name),
+    Mbox(mbox::Mbox),
     Token(token::Token),
     Issuer(issuer::Issuer),
     Config(config::Config),
@@ -104,6 +108,8 @@ impl Cli {
             Verb::Get(get) => asynchronous(get.run(&node.client()?, node.json)),
             Verb::Has(has) => asynchronous(has.run(&node.client()?, node.json)),
             Verb::Rm(rm) => asynchronous(rm.run(&node.client()?, node.json)),
+            Verb::Name(name) => asynchronous(name.run(&node.client()?, node.json)),
+            Verb::Mbox(mbox) => asynchronous(mbox.run(&node.client()?, node.json)),
             Verb::Token(token) => token.run(&node),
             Verb::Issuer(issuer) => issuer.run(node.json),
             Verb::Config(config) => config.run(node.json),

@@ -4,6 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::{env, fmt};
 
 use micronode_client::{Error, Integrity, Problem, TransportError};
+use micronode_protocol::ErrorCode;
+
+const IDEMPOTENCY_MISMATCH: &str = ErrorCode::IdempotencyMismatch.as_str();
+const QUOTA_EXCEEDED: &str = ErrorCode::QuotaExceeded.as_str();
 
 /// Exit codes of the process. Their numbers are a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +117,7 @@ fn exit(error: &Error) -> Exit {
     match error {
         Error::Problem(problem) => match problem.status {
             404 => Exit::NotFound,
+            422 if problem.code.as_deref() == Some(IDEMPOTENCY_MISMATCH) => Exit::Refused,
             // The node hashed the upload and found another address.
             422 => Exit::Integrity,
             400 | 405 | 500 => Exit::Failed,
@@ -124,6 +129,7 @@ fn exit(error: &Error) -> Exit {
         | Error::TokenNotBase64
         | Error::InvalidTls(_)
         | Error::InvalidContentType(_)
+        | Error::Invalid { .. }
         | Error::RangeUnsatisfiable { .. } => Exit::Usage,
         _ => Exit::Failed,
     }
@@ -163,13 +169,21 @@ fn hint(error: &Error) -> Option<String> {
 }
 
 fn problem_hint(problem: &Problem) -> Option<String> {
+    let code = problem.code.as_deref().unwrap_or_default();
     let hint = match problem.status {
+        _ if code == IDEMPOTENCY_MISMATCH => {
+            "another message was sent under this key; each message has a key of its own"
+        }
+        _ if code == QUOTA_EXCEEDED => {
+            "what is there has to go first: see `micronode mbox stats`, and the node's limits"
+        }
         401 => {
             "set MICRO_TOKEN to a token of this node, or MICRO_GRANT to a grant of an issuer that it knows"
         }
         403 => "MICRO_TOKEN, or the grant, does not allow this or has ended; ask for one that does",
-        404 => "the object was never put there, has expired, or was deleted",
-        409 => "remove the names that point at the object first",
+        404 => "it was never there, has expired, or was deleted",
+        409 => "remove the names that point at the object first: see `micronode name ls`",
+        412 => "somebody was faster: see `micronode name get`, and decide again",
         413 => "the node's limits.max_object bounds the size of objects",
         422 => "the file changed while it was being uploaded; put it again",
         429 | 503 => match problem.retry_after {
@@ -211,6 +225,7 @@ mod tests {
             (404, Exit::NotFound),
             (408, Exit::Refused),
             (409, Exit::Refused),
+            (412, Exit::Refused),
             (413, Exit::Refused),
             (415, Exit::Refused),
             (422, Exit::Integrity),

@@ -6,66 +6,12 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
+use support::bench::{Bench, assert_exit};
 use support::{Node, address, object};
-use tempfile::TempDir;
 
 const GROUP: usize = 64 * 1024;
 const MIB: usize = 1024 * 1024;
-
-/// A node, and a directory to work in.
-struct Bench {
-    node: Node,
-    directory: TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::of(Node::start())
-    }
-
-    fn of(node: Node) -> Self {
-        Self {
-            node,
-            directory: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_micronode"));
-        command
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .env_clear()
-            .env("MICRO_URL", format!("http://{}", self.node.http));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs what must succeed in silence; what it printed.
-    #[track_caller]
-    fn done(&self, arguments: &[&str]) -> Vec<u8> {
-        let output = self.run(arguments);
-        assert_exit(&output, 0);
-        output.stdout
-    }
-}
-
-/// Checks the exit code; a failure says something on stderr, a success nothing.
-#[track_caller]
-fn assert_exit(output: &Output, code: i32) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    assert_eq!(output.stderr.is_empty(), code == 0, "{error}");
-}
 
 /// A local address on which nobody listens: reserved by being bound, so that nobody can.
 fn nobody() -> (rustix::fd::OwnedFd, String) {

@@ -1,8 +1,18 @@
-//! HTTP/1.1 to one node: the only module that knows of the HTTP library.
+//! HTTP/1.1 to one node: the only module that knows of the HTTP library. What is asked of objects,
+//! names and queues, and the stream of events, are in the modules below it.
+
+mod events;
+mod mailbox;
+mod name;
+mod object;
+mod sse;
+mod watch;
+
+pub(crate) use events::Events;
+pub(crate) use watch::Watch;
 
 use std::error::Error as StdError;
 use std::io;
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,24 +29,15 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use micronode_protocol::Address;
-use micronode_protocol::limits::HAS_ADDRESSES;
 use micronode_protocol::operation::TOKEN_TEXT_BYTES;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::origin::Origin;
-use super::{
-    IDLE, NOT_A_RECEIPT, NOT_THE_RANGE, PROBLEM_BYTES, Pieces, Receipt, TOO_LONG, Upload, minted,
-};
+use super::{IDLE, PROBLEM_BYTES, Pieces, TOO_LONG, minted};
 use crate::credentials::Credentials;
-use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, error, tls};
-
-/// Bytes of the answer to an upload; the document has three short members.
-const RECEIPT_BYTES: usize = 4096;
-
-/// Bytes of one answer to `has`: `false` and a comma per address, with room for white space.
-const HAS_ANSWER_BYTES: usize = 16 * HAS_ADDRESSES + 1024;
+use crate::{ClientOptions, Error, Minted, TransportError, error, tls};
 
 /// Bytes of an answer with a token, with room for white space and members to come.
 const TOKEN_ANSWER_BYTES: usize = TOKEN_TEXT_BYTES + 1024;
@@ -52,14 +53,6 @@ pub(super) struct Http {
     origin: String,
     options: Arc<ClientOptions>,
     credentials: Arc<Credentials>,
-}
-
-/// A node's answer to an upload.
-#[derive(Deserialize)]
-struct ReceiptDocument {
-    address: String,
-    size: u64,
-    expires_at: Option<String>,
 }
 
 /// A node's answer to a mint or an exchange.
@@ -97,100 +90,10 @@ impl Http {
         })
     }
 
-    pub(super) async fn head(&self, address: &Address) -> Result<ObjectInfo, Error> {
-        let answer = self.call(Method::HEAD, &format!("/o/{address}")).await?;
-        let size = answer
-            .header(header::CONTENT_LENGTH)
-            .and_then(|length| length.parse().ok());
-        Ok(ObjectInfo {
-            size: size.ok_or(Error::Protocol("it has no Content-Length"))?,
-            content_type: answer.header(header::CONTENT_TYPE).map(str::to_owned),
-            kept_for: answer.header(header::CACHE_CONTROL).and_then(max_age),
-        })
-    }
-
-    pub(super) async fn manifest(&self, address: &Address, limit: usize) -> Result<Bytes, Error> {
-        self.call(Method::GET, &format!("/o/{address}/manifest"))
-            .await?
-            .collect(limit)
-            .await
-    }
-
-    pub(super) async fn has(&self, addresses: &[Address]) -> Result<Vec<bool>, Error> {
-        let texts: Vec<String> = addresses.iter().map(Address::to_string).collect();
-        let question = serde_json::to_vec(&texts).expect("strings are JSON");
-        let request = self
-            .request(Method::POST, "/has")
-            .header(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            )
-            .bytes(question.into());
-        let answer = self.send(request).await?.collect(HAS_ANSWER_BYTES).await?;
-        serde_json::from_slice(&answer).map_err(|_| Error::Protocol("it is not a list of booleans"))
-    }
-
-    pub(super) async fn delete(&self, address: &Address) -> Result<(), Error> {
-        self.call(Method::DELETE, &format!("/o/{address}"))
-            .await
-            .map(drop)
-    }
-
-    pub(super) async fn read(
-        &self,
-        address: &Address,
-        range: Range<u64>,
-        size: u64,
-    ) -> Result<AnswerBody, Error> {
-        let request = self.request(Method::GET, &format!("/o/{address}"));
-        if range == (0..size) {
-            return Ok(self.send(request).await?.body);
-        }
-        let (start, last) = (range.start, range.end - 1);
-        let range =
-            HeaderValue::try_from(format!("bytes={start}-{last}")).expect("digits are text");
-        let answer = self.send(request.header(header::RANGE, range)).await?;
-        let given = answer.header(header::CONTENT_RANGE);
-        if answer.status != StatusCode::PARTIAL_CONTENT
-            || given != Some(&format!("bytes {start}-{last}/{size}"))
-        {
-            return Err(NOT_THE_RANGE);
-        }
-        Ok(answer.body)
-    }
-
-    pub(super) async fn put(&self, upload: &Upload, pieces: Pieces) -> Result<Receipt, Error> {
-        let mut request = match &upload.expected {
-            Some(address) => self.request(Method::PUT, &format!("/o/{address}")),
-            None => self.request(Method::POST, "/put"),
-        };
-        if let Some(expires_in) = upload.expires_in {
-            let value = HeaderValue::try_from(format!("{}ms", expires_in.as_millis()))
-                .expect("digits are text");
-            request = request.header(header::HeaderName::from_static("expires-in"), value);
-        }
-        if let Some(content_type) = &upload.content_type {
-            let value = HeaderValue::from_str(content_type)
-                .map_err(|_| Error::InvalidContentType(content_type.escape_debug().to_string()))?;
-            request = request.header(header::CONTENT_TYPE, value);
-        }
-        let answer = self.send(request.body(upload.length, pieces)).await?;
-        let existed = answer.status == StatusCode::OK;
-        let document: ReceiptDocument =
-            serde_json::from_slice(&answer.collect(RECEIPT_BYTES).await?)
-                .map_err(|_| NOT_A_RECEIPT)?;
-        Ok(Receipt {
-            address: document.address.parse().map_err(|_| NOT_A_RECEIPT)?,
-            size: document.size,
-            existed,
-            expires_at: document.expires_at,
-        })
-    }
-
     pub(super) async fn echo(&self, bytes: Bytes) -> Result<Bytes, Error> {
         let limit = bytes.len();
         let request = self.request(Method::POST, "/echo").bytes(bytes);
-        self.send(request).await?.collect(limit).await
+        self.answer(request).await?.collect(limit).await
     }
 
     /// HTTP has no ping of its own: an empty echo is as cheap.
@@ -213,7 +116,7 @@ impl Http {
     /// Sends a request that is answered with a token.
     async fn token(&self, request: Outgoing) -> Result<Minted, Error> {
         let answer = self
-            .send(request)
+            .answer(request)
             .await?
             .collect(TOKEN_ANSWER_BYTES)
             .await?;
@@ -226,7 +129,7 @@ impl Http {
 
     /// Sends a request without a body.
     async fn call(&self, method: Method, path: &str) -> Result<Answer, Error> {
-        self.send(self.request(method, path)).await
+        self.answer(self.request(method, path)).await
     }
 
     /// A request to `path`, which starts with `/` and needs no escaping.
@@ -244,15 +147,16 @@ impl Http {
         Outgoing {
             request,
             sent: None,
+            wait: Duration::ZERO,
         }
     }
 
     /// Sends a request. Any status but 2xx is an error.
-    async fn send(&self, outgoing: Outgoing) -> Result<Answer, Error> {
+    async fn answer(&self, outgoing: Outgoing) -> Result<Answer, Error> {
         let timeouts = self.options.timeouts;
         let answer = self.http.request(outgoing.request);
         let answer = match outgoing.sent {
-            None => within(timeouts.connect + timeouts.read, answer).await?,
+            None => within(timeouts.connect + timeouts.read + outgoing.wait, answer).await?,
             Some(sent) => while_moving(timeouts.connect + timeouts.write, &sent, answer).await?,
         }
         .map_err(request_failed)?;
@@ -285,6 +189,8 @@ struct Outgoing {
     request: Request<RequestBody>,
     /// Pieces of the body taken so far, when there is one.
     sent: Option<Arc<AtomicU64>>,
+    /// How long the node was asked to wait before it answers.
+    wait: Duration,
 }
 
 impl Outgoing {
@@ -309,10 +215,30 @@ impl Outgoing {
         }
     }
 
+    /// Gives the request a document for a body.
+    fn json(self, document: &impl Serialize) -> Self {
+        let document = serde_json::to_vec(document).expect("texts and numbers are JSON");
+        self.header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )
+        .bytes(document.into())
+    }
+
     /// Gives the request a body that is at hand.
     fn bytes(self, bytes: Bytes) -> Self {
         self.body(Some(bytes.len() as u64), stream::iter([Ok(bytes)]).boxed())
     }
+}
+
+/// A duration as a node reads it.
+fn ms(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
+}
+
+/// A value of a header that is made here, of characters that a header may have.
+fn value(text: impl Into<String>) -> HeaderValue {
+    HeaderValue::try_from(text.into()).expect("digits, letters and punctuation are text")
 }
 
 /// A successful answer: its head, and a body still to be read.
@@ -331,6 +257,16 @@ impl Answer {
     /// The body's length, when it was declared.
     fn length(&self) -> Option<u64> {
         self.body.body.size_hint().exact()
+    }
+
+    /// The whole body, a document of at most `limit` bytes; `else_it_is` names what any other is.
+    async fn document<T: DeserializeOwned>(
+        self,
+        limit: usize,
+        else_it_is: &'static str,
+    ) -> Result<T, Error> {
+        let answer = self.collect(limit).await?;
+        serde_json::from_slice(&answer).map_err(|_| Error::Protocol(else_it_is))
     }
 
     /// The whole body, of at most `limit` bytes.
@@ -414,29 +350,4 @@ fn request_failed(error: legacy::Error) -> Error {
         }
     }
     TransportError::Connection(error.into()).sorted()
-}
-
-/// The `max-age` of a `Cache-Control` value.
-fn max_age(cache_control: &str) -> Option<Duration> {
-    let seconds = cache_control
-        .split(',')
-        .find_map(|directive| directive.trim().strip_prefix("max-age="))?;
-    seconds.parse().ok().map(Duration::from_secs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn max_age_is_found_among_directives() {
-        assert_eq!(
-            max_age("private, max-age=60, immutable"),
-            Some(Duration::from_secs(60))
-        );
-        assert_eq!(max_age("max-age=31536000"), Some(ObjectInfo::FOR_EVER));
-        for none in ["", "no-store", "max-age=", "max-age=-1", "s-maxage=60"] {
-            assert_eq!(max_age(none), None, "{none:?}");
-        }
-    }
 }

@@ -1,16 +1,23 @@
 //! OAP/1 to one node: operations into payloads, and payloads into what they say.
 //!
 //! All calls share one connection, which is opened by the first of them and again by the next
-//! after it has ended. Its HELLO brings the token, so a token that is renewed has the next call
-//! open another connection; what is in progress on the old one ends there. How it is opened is in `connect`, who may use it in `link`; `driver` moves
-//! its bytes, `streams` knows what each call has still to send and what has come for it, and a
-//! `call` is one of them as its caller sees it. `read` and `upload` are the two that stream.
+//! after it has ended; those for which the node waits share another, and what is told faster than
+//! it may be taken has one of its own, which then is not read. A HELLO brings the token, so a token
+//! that is renewed has the next call open another connection; what is in progress on the old one
+//! ends there. How one is opened is in `connect`, who may use it in `link`; `driver` moves its bytes,
+//! `streams` knows what each call has still to send and what has come for it, and a `call` is one of
+//! them as its caller sees it. `read` and `upload` are the two that stream; `follow` is what goes on
+//! until its user goes.
 
 mod call;
 mod connect;
 mod driver;
 mod ended;
+mod follow;
 mod link;
+mod mailbox;
+mod name;
+mod notices;
 mod progress;
 mod read;
 mod received;
@@ -18,6 +25,7 @@ mod stream;
 mod streams;
 mod upload;
 
+pub(crate) use follow::{Events, Subscription, Watch};
 pub(crate) use read::Body;
 
 use std::sync::Arc;
@@ -35,7 +43,7 @@ use tokio::time::timeout;
 
 use super::minted;
 use super::origin::Origin;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Lease};
 use crate::{ClientOptions, Error, Minted, ObjectInfo, TransportError, clock};
 use call::{Call, Failed};
 use link::Link;
@@ -55,10 +63,15 @@ struct Shared {
     node: connect::Way,
     options: Arc<ClientOptions>,
     credentials: Arc<Credentials>,
-    /// The last connection, and the generation of the token in its HELLO. Locked while another is
-    /// opened, so that many callers open one.
-    link: Mutex<Option<(Arc<Link>, u64)>>,
+    /// The connection of calls that are answered at once, ...
+    calls: Place,
+    /// ... and that of those for which a node waits, so that they take no place of a call.
+    waits: Place,
 }
+
+/// The last connection of a kind, and the generation of the token in its HELLO. Locked while
+/// another is opened, so that many callers open one.
+type Place = Mutex<Option<(Arc<Link>, u64)>>;
 
 impl fmt::Debug for Oap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +88,17 @@ enum Until {
     Answered(Duration),
 }
 
+/// Which connection a request goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// That of calls which are answered at once.
+    Calls,
+    /// That of those for which the node waits.
+    Waits,
+    /// One of its own.
+    Own,
+}
+
 impl Oap {
     pub(super) fn new(
         origin: Origin,
@@ -88,7 +112,8 @@ impl Oap {
             node: connect::Way::new(origin, &options)?,
             options,
             credentials,
-            link: Mutex::new(None),
+            calls: Mutex::new(None),
+            waits: Mutex::new(None),
         })))
     }
 
@@ -184,30 +209,37 @@ impl Oap {
         body: Bytes,
         limit: usize,
     ) -> Result<Bytes, Error> {
-        let timeouts = &self.0.options.timeouts;
-        let time = if body.is_empty() {
-            timeouts.read
-        } else {
-            timeouts.write
-        };
         let request = Request {
             operation,
             fields,
             body,
             last: true,
             allowed: limit,
+            room: None,
         };
-        let call = self.open(request, Until::Answered(time)).await?;
+        self.ask_for(request, Duration::ZERO).await
+    }
+
+    /// The same of one for which the node waits for so long.
+    async fn ask_for(&self, request: Request, wait: Duration) -> Result<Bytes, Error> {
+        let timeouts = &self.0.options.timeouts;
+        let on = if wait.is_zero() { On::Calls } else { On::Waits };
+        let time = if request.body.is_empty() {
+            timeouts.read + wait
+        } else {
+            timeouts.write
+        };
+        let call = self.open(request, on, Until::Answered(time)).await?;
         call.collect(timeouts.read).await
     }
 
     /// Opens a stream for a request and waits for the first sign of it. A connection may have
     /// ended unnoticed while nobody used it; as long as nothing of the request has left, it goes
     /// to a new connection instead.
-    async fn open(&self, request: Request, until: Until) -> Result<Call, Error> {
+    async fn open(&self, request: Request, on: On, until: Until) -> Result<Call, Error> {
         let mut again = true;
         loop {
-            let (link, used) = self.link(request.operation).await?;
+            let (link, used) = self.link(request.operation, on).await?;
             let failed = match link.open(request.clone()).await {
                 Err(ended) => Failed {
                     error: ended.error(),
@@ -233,10 +265,15 @@ impl Oap {
     }
 
     /// A connection for such a call that is open as far as is known, and whether it was before.
-    async fn link(&self, operation: Operation) -> Result<(Arc<Link>, bool), Error> {
+    async fn link(&self, operation: Operation, on: On) -> Result<(Arc<Link>, bool), Error> {
         let time = self.0.options.timeouts.connect;
         let link = timeout(time, async {
-            let mut link = self.0.link.lock().await;
+            let place = match on {
+                On::Calls => &self.0.calls,
+                On::Waits => &self.0.waits,
+                On::Own => return Ok((self.connect(self.0.credentials.current()).await?, false)),
+            };
+            let mut link = place.lock().await;
             // A grant is its own authority: any connection will do, and a token that has ended
             // must not keep one from being opened.
             let exchanges = operation == Operation::Exchange;
@@ -248,14 +285,9 @@ impl Oap {
                 }
                 _ => {
                     *link = None;
-                    let cap = lease.map(|lease| lease.token().capability());
-                    let cap = cap
-                        .map(|cap| cap.ok_or(Error::TokenNotBase64))
-                        .transpose()?;
-                    let hello = connect::hello(cap.as_deref().map_or(&[], Vec::as_slice));
-                    let opened = connect::connect(&self.0.node, &hello).await?;
-                    let (opened, _) = link.insert((Link::start(opened), generation));
-                    Ok((Arc::clone(opened), false))
+                    let opened = self.connect(lease).await?;
+                    *link = Some((Arc::clone(&opened), generation));
+                    Ok((opened, false))
                 }
             }
         });
@@ -264,5 +296,15 @@ impl Oap {
             let late = io::Error::new(io::ErrorKind::TimedOut, late);
             Err(TransportError::Connect(late.into()).into())
         })
+    }
+
+    /// A new connection, under the authority of a token.
+    async fn connect(&self, lease: Option<Arc<Lease>>) -> Result<Arc<Link>, Error> {
+        let cap = lease.map(|lease| lease.token().capability());
+        let cap = cap
+            .map(|cap| cap.ok_or(Error::TokenNotBase64))
+            .transpose()?;
+        let hello = connect::hello(cap.as_deref().map_or(&[], Vec::as_slice));
+        Ok(Link::start(connect::connect(&self.0.node, &hello).await?))
     }
 }

@@ -10,6 +10,7 @@ mod endings;
 mod hello;
 mod operations;
 mod sharing;
+mod waiting;
 
 use std::time::Duration;
 

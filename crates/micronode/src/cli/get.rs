@@ -4,6 +4,7 @@
 //! loses when it is complete. Anything that cannot be renamed to (stdout, a pipe, a device) gets
 //! the bytes in order. Either way only verified bytes are written.
 
+use std::fmt;
 use std::fs;
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use clap::Args;
 use futures_util::TryStreamExt;
 use micronode_client::{ByteRange, Client, Error};
+use micronode_protocol::name::is_name;
 use micronode_protocol::{Address, VerifiedManifest};
 use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -29,12 +31,13 @@ use crate::progress::Progress;
 #[derive(Args)]
 #[command(after_help = "Examples:
   micronode get b3:af13…3262 -o photo.jpg
+  micronode get builds/latest -o build.tar
   micronode get b3:af13…3262 -o disk.img --resume
   micronode get b3:af13…3262 --range 0-1023 | xxd")]
 pub(super) struct Get {
-    /// The object to read
-    #[arg(value_name = "ADDR")]
-    address: Address,
+    /// The object to read, or a name that points at it
+    #[arg(value_name = "ADDR|NAME", value_parser = parse_target)]
+    target: Target,
     /// Write to this file instead of stdout (`-`)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -44,6 +47,32 @@ pub(super) struct Get {
     /// Keep what FILE.part already holds and verifies
     #[arg(long)]
     resume: bool,
+}
+
+#[derive(Clone)]
+enum Target {
+    Address(Address),
+    Name(String),
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    if text.starts_with("b3:") {
+        let address = text.parse().map_err(|error| format!("{error}"))?;
+        Ok(Target::Address(address))
+    } else if is_name(text) {
+        Ok(Target::Name(text.to_owned()))
+    } else {
+        Err("it is neither an address, which begins with `b3:`, nor a name".to_owned())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Address(address) => address.fmt(f),
+            Target::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 impl Get {
@@ -57,10 +86,16 @@ impl Get {
                 "--json and --resume need -o FILE: stdout holds the object itself",
             ));
         }
-        let manifest = client
-            .manifest(&self.address)
-            .await
-            .map_err(|error| self.failure(error))?;
+        // A name that moves from here on changes nothing.
+        let address = match &self.target {
+            Target::Address(address) => *address,
+            Target::Name(name) => {
+                let named = client.resolve(name).await;
+                named.map_err(|error| self.failure(error))?.address
+            }
+        };
+        let manifest = client.manifest(&address).await;
+        let manifest = manifest.map_err(|error| self.failure(error))?;
         let size = manifest.size();
         let range = match self.range {
             Some(range) => range
@@ -83,7 +118,7 @@ impl Get {
                 self.save(client, manifest, range.clone(), file).await?;
                 if as_json {
                     let result = json!({
-                        "address": self.address.to_string(),
+                        "address": address.to_string(),
                         "size": size,
                         "file": file.to_string_lossy(),
                         "start": range.start,
@@ -157,13 +192,13 @@ impl Get {
 
     fn progress(&self, range: &Range<u64>) -> Progress {
         let name = self.output.as_ref().map_or_else(
-            || self.address.to_string(),
+            || self.target.to_string(),
             |file| file.display().to_string(),
         );
         Progress::new(&name, Some(range.end - range.start))
     }
 
     fn failure(&self, error: Error) -> Failure {
-        Failure::from(error).about(self.address)
+        Failure::from(error).about(&self.target)
     }
 }

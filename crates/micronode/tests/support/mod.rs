@@ -15,6 +15,7 @@
     reason = "a test may fail loudly and look at the clock"
 )]
 
+pub mod bench;
 mod connection;
 mod node;
 pub mod oap;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::super::TOO_EARLY;
 use super::link::Link;
+use super::notices::Notice;
 use crate::{Error, TransportError};
 
 /// A call that came to nothing.
@@ -73,6 +74,28 @@ impl Call {
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
+    }
+
+    /// The next thing that is told before an answer, however long that takes, as long as the
+    /// connection says at least every `time` that it lives.
+    pub(super) async fn notice(&self, time: Duration) -> Result<Notice, Error> {
+        loop {
+            let next = poll_fn(|context| self.link.streams().poll_notice(self.id, context));
+            match timeout(time, next).await {
+                Ok(next) => {
+                    let (notice, waited) = next?;
+                    if waited {
+                        self.link.wake();
+                    }
+                    return Ok(notice);
+                }
+                Err(_) if self.link.silent_for() < time => {}
+                Err(_) => {
+                    self.link.stalled(self.id, time);
+                    return Err(TransportError::Stalled(time).into());
+                }
+            }
+        }
     }
 
     /// Waits for something else, at most for `time`, while there should be no answer.

@@ -44,11 +44,13 @@ async fn serve(shared: &Shared, mut socket: Box<dyn Socket>, mut decoder: Decode
     let mut unflushed = false;
     let mut encoder = Encoder::new();
     let mut resting: Option<Instant> = None;
-    // What came together with the answer to HELLO.
-    if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
-        return ended;
-    }
     loop {
+        // What came together with the answer to HELLO, what was just read, and what had to wait
+        // for a caller.
+        let reads = match receive(shared, &mut decoder, &mut encoder) {
+            Ok(reads) => reads,
+            Err(ended) => return ended,
+        };
         let (idle, writes) = {
             let mut streams = shared.streams.lock();
             if let Some(ended) = streams.ended() {
@@ -82,7 +84,10 @@ async fn serve(shared: &Shared, mut socket: Box<dyn Socket>, mut decoder: Decode
                     wrote = Poll::Ready(flushed);
                 }
             }
-            let read = pin!(socket.read_buf(&mut decoder.spare())).poll(cx);
+            let mut read = Poll::Pending;
+            if reads {
+                read = pin!(socket.read_buf(&mut decoder.spare())).poll(cx);
+            }
             if wrote.is_pending() && read.is_pending() {
                 return Poll::Pending;
             }
@@ -97,10 +102,7 @@ async fn serve(shared: &Shared, mut socket: Box<dyn Socket>, mut decoder: Decode
                     Poll::Ready(Ok(0)) => return Ended::Closed,
                     Poll::Ready(Ok(_)) => shared.progress.lock().read(),
                     Poll::Ready(Err(error)) => return error.into(),
-                    Poll::Pending => continue,
-                }
-                if let Err(ended) = receive(shared, &mut decoder, &mut encoder) {
-                    return ended;
+                    Poll::Pending => {}
                 }
             }
             () = shared.work.notified() => {}
@@ -150,10 +152,14 @@ fn poll_write(
     result.map_ok(drop)
 }
 
-/// Hands in all frames that are there.
-fn receive(shared: &Shared, decoder: &mut Decoder, encoder: &mut Encoder) -> Result<(), Ended> {
+/// Hands in all frames that are there, or until there is no room for what is told; whether more
+/// may be read.
+fn receive(shared: &Shared, decoder: &mut Decoder, encoder: &mut Encoder) -> Result<bool, Ended> {
     let mut streams = shared.streams.lock();
     loop {
+        if streams.is_full() {
+            return Ok(false);
+        }
         match decoder.next() {
             Ok(Some(decoded)) => {
                 let ping = streams.receive(decoded)?;
@@ -174,7 +180,7 @@ fn receive(shared: &Shared, decoder: &mut Decoder, encoder: &mut Encoder) -> Res
             Ok(None) => match decoder.long_frame() {
                 Some((header, _)) if streams.wants(header) => decoder.grant(),
                 Some(_) => decoder.skip(),
-                None => return Ok(()),
+                None => return Ok(true),
             },
             Err(malformed) => return Err(Ended::Malformed(malformed.error)),
         }

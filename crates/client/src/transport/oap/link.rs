@@ -87,6 +87,11 @@ impl Link {
         self.0.work.notify_one();
     }
 
+    /// For how long nothing has shown that the node is there.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.0.progress.lock().silent_for()
+    }
+
     /// The call of a stream has waited for `time` in vain. If nothing that it could have waited
     /// for came to any other call either, the way to the node is dead, and the next call shall
     /// have another.

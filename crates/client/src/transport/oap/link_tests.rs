@@ -41,6 +41,7 @@ fn ping() -> Request {
         body: Bytes::new(),
         last: true,
         allowed: 0,
+        room: None,
     }
 }
 

@@ -12,7 +12,7 @@ use micronode_protocol::operation::{GetReply, GetRequest, Operation};
 use super::super::NOT_THE_RANGE;
 use super::call::Call;
 use super::stream::Request;
-use super::{Oap, Until};
+use super::{Oap, On, Until};
 use crate::{Error, TransportError};
 
 /// Most bytes of the fields in front of an object.
@@ -41,8 +41,9 @@ impl Oap {
             body: Bytes::new(),
             last: true,
             allowed: GET_FIELDS_BYTES.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
+            room: None,
         };
-        let call = self.open(request, Until::Answered(time)).await?;
+        let call = self.open(request, On::Calls, Until::Answered(time)).await?;
         let status = call.answered().await.map_err(|failed| failed.error)?;
 
         // The fields usually come whole and in front of the first bytes; they need not.

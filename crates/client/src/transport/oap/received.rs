@@ -10,6 +10,15 @@ use micronode_protocol::limits::OAP_READ_BYTES;
 /// shorter than this is copied: otherwise a node could make a few bytes cost a buffer each.
 const SHARED_BYTES_MIN: usize = OAP_READ_BYTES / 2;
 
+/// A payload as it may be kept for long.
+pub(super) fn kept(payload: Bytes) -> Bytes {
+    if payload.len() < SHARED_BYTES_MIN {
+        Bytes::copy_from_slice(&payload)
+    } else {
+        payload
+    }
+}
+
 /// In order. How much comes in is bounded by its owner; it takes about twice that, at most.
 #[derive(Debug, Default)]
 pub(super) struct Received {

@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::TOO_LONG;
 use super::call::Failed;
+use super::notices::{Notices, Room};
 use super::received::Received;
 use crate::{Error, TransportError};
 
@@ -24,6 +25,8 @@ pub(super) struct Request {
     pub(super) last: bool,
     /// Bytes that a successful answer may have, fields included.
     pub(super) allowed: usize,
+    /// For what is told on the stream before its answer, where something is.
+    pub(super) room: Option<Room>,
 }
 
 /// How much of a request has been queued to go.
@@ -54,6 +57,7 @@ pub(super) struct Stream {
     /// Status of a successful answer, once it has begun.
     pub(super) status: Option<u16>,
     pub(super) received: Received,
+    pub(super) notices: Option<Notices>,
     pub(super) end: Option<End>,
     /// The node has sent its last frame.
     pub(super) answered: bool,
@@ -66,6 +70,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(request: Request, slot: OwnedSemaphorePermit) -> Self {
         Stream {
+            notices: request.room.map(Notices::new),
             request,
             sent: Sent::Nothing,
             begun: false,
@@ -125,6 +130,30 @@ impl Stream {
         if self.answered && self.sent == Sent::End {
             self.slot = None;
         }
+    }
+
+    /// Takes note that some of the request has left. What waits at the node for something to tell
+    /// does not count there as a stream of those at once.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+        if self.notices.is_some() {
+            self.slot = None;
+        }
+        self.wake_sender();
+    }
+
+    /// Takes an event frame; whether there is no room for another.
+    pub(super) fn tell(&mut self, header: &Header, payload: Option<Bytes>) -> bool {
+        let Some(notices) = self.notices.as_mut().filter(|_| self.end.is_none()) else {
+            return false;
+        };
+        let pushed = notices.push(header, payload);
+        let is_full = notices.is_full();
+        match pushed {
+            Ok(()) => self.wake(),
+            Err(error) => self.fail(error, false),
+        }
+        is_full
     }
 
     /// Takes a frame of a successful answer.

@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::TOO_EARLY;
 use super::call::Failed;
 use super::ended::Ended;
+use super::notices::{Notice, Notices};
 use super::stream::{End, Request, Sent, Stream};
 use crate::{Error, error};
 
@@ -35,6 +36,8 @@ pub(super) struct Streams {
     beginning: VecDeque<(u64, u64)>,
     /// Where the bytes of the connection end that a write is just taking.
     leaving: u64,
+    /// The stream that has no room for what is told on it.
+    full: Option<u64>,
     /// Streams that were given up and of which the node has to be told.
     cancelled: Vec<u64>,
     /// What the node said on no stream of ours, which is how it says why it closes.
@@ -134,6 +137,24 @@ impl Streams {
         }
     }
 
+    /// The next thing that is told before an answer; whether the connection has waited for it to
+    /// be taken.
+    pub(super) fn poll_notice(
+        &mut self,
+        id: u64,
+        context: &Context<'_>,
+    ) -> Poll<Result<(Notice, bool), Error>> {
+        let waited = self.full.take_if(|full| *full == id).is_some();
+        let stream = self.stream(id);
+        if let Some(notice) = stream.notices.as_mut().and_then(Notices::pop) {
+            return Poll::Ready(Ok((notice, waited)));
+        }
+        match &stream.end {
+            Some(_) => Poll::Ready(Err(stream.failure().error)),
+            None => stream.wait(context, false),
+        }
+    }
+
     /// Whether a caller waits for its request to leave, rather than for an answer.
     pub(super) fn waits_to_send(&mut self, id: u64) -> bool {
         self.stream(id).waits_to_send()
@@ -159,6 +180,7 @@ impl Streams {
             return;
         };
         self.turns.retain(|turn| *turn != id);
+        self.full.take_if(|full| *full == id);
         let over = stream.answered && stream.sent == Sent::End;
         if stream.sent != Sent::Nothing && !over && self.closed().is_none() {
             self.cancelled.push(id);
@@ -253,8 +275,7 @@ impl Streams {
         self.leaving = written;
         while let Some((id, _)) = self.beginning.pop_front_if(|(_, at)| *at < written) {
             if let Some(stream) = self.open.get_mut(&id) {
-                stream.begun = true;
-                stream.wake_sender();
+                stream.begin();
             }
         }
     }
@@ -262,12 +283,20 @@ impl Streams {
     /// Whether a frame that is longer than a read buffer is worth the memory.
     pub(super) fn wants(&self, header: &Header) -> bool {
         let payload = header.len as usize - HEADER_BYTES;
-        header.kind() == Kind::Resp
-            && header.code < 400
-            && self
-                .open
-                .get(&header.corr_id)
-                .is_some_and(|stream| stream.end.is_none() && payload <= stream.request.allowed)
+        let stream = self.open.get(&header.corr_id);
+        let allowed = stream
+            .filter(|stream| stream.end.is_none())
+            .map_or(0, |stream| match header.kind() {
+                Kind::Resp if header.code < 400 => stream.request.allowed,
+                Kind::Event => stream.request.room.map_or(0, |room| room.bytes),
+                _ => 0,
+            });
+        payload <= allowed
+    }
+
+    /// Whether nothing more may be received before a caller takes what was told to it.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.is_some()
     }
 
     /// Hands in a frame. The stream of a ping that wants an answer comes back.
@@ -284,10 +313,17 @@ impl Streams {
         };
         match header.kind() {
             Kind::Req => Err(Ended::Asked),
-            // Nothing is subscribed to here, so no other event is for anybody.
             Kind::Event => {
                 let ping = (Operation::Ping.app(), Operation::Ping.code());
-                Ok(((header.app, header.code) == ping).then_some(header.corr_id))
+                if (header.app, header.code) == ping {
+                    return Ok(Some(header.corr_id));
+                }
+                if let Some(stream) = self.open.get_mut(&header.corr_id)
+                    && stream.tell(&header, payload)
+                {
+                    self.full = Some(header.corr_id);
+                }
+                Ok(None)
             }
             Kind::Resp => {
                 self.answer(&header, payload);

@@ -41,6 +41,7 @@ impl Table {
             body: Bytes::copy_from_slice(body),
             last,
             allowed,
+            room: None,
         };
         self.streams.open(request, slot).unwrap()
     }

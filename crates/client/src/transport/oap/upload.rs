@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::super::{NOT_A_RECEIPT, Pieces, Receipt, Upload};
 use super::call::Call;
 use super::stream::Request;
-use super::{Oap, Until};
+use super::{Oap, On, Until};
 use crate::{Error, TransportError, clock};
 
 impl Oap {
@@ -21,7 +21,7 @@ impl Oap {
         pieces: Pieces,
     ) -> Result<Receipt, Error> {
         let time = self.0.options.timeouts.write;
-        let call = self.send(upload, pieces, time).await?;
+        let call = self.send_upload(upload, pieces, time).await?;
         let answer = call.collect(time).await?;
         let stored = PutReply::decode(&answer).map_err(|_| NOT_A_RECEIPT)?;
         // That it is stored is certain; when it will be gone is worth a question, but no failure.
@@ -43,10 +43,15 @@ impl Oap {
     }
 
     /// Sends an upload to its end. The call that comes back has an answer.
-    async fn send(&self, upload: &Upload, pieces: Pieces, time: Duration) -> Result<Call, Error> {
+    async fn send_upload(
+        &self,
+        upload: &Upload,
+        pieces: Pieces,
+        time: Duration,
+    ) -> Result<Call, Error> {
         let fields = put_fields(upload)?;
         // Nothing is taken before there is a connection.
-        self.link(Operation::ObjectPut).await?;
+        self.link(Operation::ObjectPut, On::Calls).await?;
         let mut feed = Feed {
             pieces,
             left: upload.length,
@@ -60,8 +65,9 @@ impl Oap {
             body,
             last,
             allowed: PutReply::BYTES,
+            room: None,
         };
-        let call = self.open(request, Until::Begun(time)).await?;
+        let call = self.open(request, On::Calls, Until::Begun(time)).await?;
         while !last {
             call.within(time, call.room()).await??;
             let piece;

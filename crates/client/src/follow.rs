@@ -1,0 +1,75 @@
+//! What goes on until its user goes: events, changes of names, messages of a queue. When the way to
+//! the node breaks, it is taken up again, under the policy of any other call.
+
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use crate::retry::Attempts;
+use crate::{Client, Error};
+
+/// Something to follow.
+pub(crate) trait Follow: Send + 'static {
+    /// What one opening of it gives; it ends with an error.
+    type Feed: Send;
+    type Item: Send;
+
+    fn open(&mut self) -> impl Future<Output = Result<Self::Feed, Error>> + Send;
+
+    fn next(
+        &mut self,
+        feed: &mut Self::Feed,
+    ) -> impl Future<Output = Result<Self::Item, Error>> + Send;
+}
+
+struct Following<F: Follow> {
+    followed: F,
+    feed: Option<(F::Feed, Instant)>,
+    attempts: Attempts,
+}
+
+impl<F: Follow> Following<F> {
+    async fn next(&mut self) -> Result<F::Item, Error> {
+        loop {
+            let error = match &mut self.feed {
+                None => match self.followed.open().await {
+                    Ok(feed) => {
+                        self.feed = Some((feed, Instant::now()));
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Some((feed, since)) => match self.followed.next(feed).await {
+                    Ok(item) => {
+                        self.attempts.progressed();
+                        return Ok(item);
+                    }
+                    Err(error) => {
+                        self.attempts.lasted(since.elapsed());
+                        self.feed = None;
+                        error.of_begun_answer()
+                    }
+                },
+            };
+            self.attempts.pause_after(error).await?;
+        }
+    }
+}
+
+impl Client {
+    /// All of it, until an error that does not pass. Nothing is sent before it is polled.
+    pub(crate) fn follow<F: Follow>(
+        &self,
+        followed: F,
+    ) -> BoxStream<'static, Result<F::Item, Error>> {
+        let following = Following {
+            followed,
+            feed: None,
+            attempts: self.attempts(),
+        };
+        stream::try_unfold(following, async |mut following| {
+            Ok(Some((following.next().await?, following)))
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,158 @@
+//! `micronode mbox recv`: print messages, or have a command deal with each.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::future::{Either, select};
+use micronode_client::{Client, Message, ReceiveOptions};
+use micronode_protocol::limits::{RECEIVE_MESSAGES, WAIT_MAX};
+use micronode_server::config::duration;
+
+use super::document;
+use super::exec::Exec;
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// Receive messages
+///
+/// Prints the message as it is; or with --json one message a line, its body in base64, with the
+/// receipt that acknowledges it; or runs a command for each. What is not acknowledged comes back
+/// when its lease has ended. Exit code 3 when there was no message.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  micronode mbox recv jobs --ack
+  micronode mbox recv jobs --max 10 --wait 4s --json
+  micronode mbox recv jobs --exec './build.sh' --visibility 1m
+  micronode mbox recv jobs.dlq --max 100 --exec 'cat >> dead.log'")]
+pub(super) struct Recv {
+    #[arg(value_name = "QUEUE")]
+    queue: String,
+    /// Receive at most so many [default: 1; with --exec, no end]
+    #[arg(long, value_name = "N", value_parser = parse_max)]
+    max: Option<usize>,
+    /// Wait so long for the first message (with --exec and --max, for each), such as 4s
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
+    wait: Duration,
+    /// Nobody else receives the messages for this time, up to 12h
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    visibility: Duration,
+    /// Acknowledge what was printed
+    #[arg(long, conflicts_with = "exec")]
+    ack: bool,
+    /// Run this in a shell for each message, one after another, until interrupted or --max
+    ///
+    /// The message is on its standard input; MICRO_QUEUE, MICRO_MESSAGE_ID and MICRO_ATTEMPT say
+    /// which it is. While it runs, the message stays its own; when it succeeds, the message is
+    /// acknowledged, and otherwise returned to the queue. Exit code 1 when any failed. An interrupt
+    /// lets the command end.
+    #[arg(long, value_name = "CMD")]
+    exec: Option<String>,
+}
+
+fn parse_max(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(max) if max > 0 => Ok(max),
+        _ => Err("expected a whole number from 1".to_owned()),
+    }
+}
+
+impl Recv {
+    pub(super) async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
+        match &self.exec {
+            Some(command) => self.work(client, command).await,
+            None => self.print(client, as_json).await,
+        }
+    }
+
+    async fn receive(
+        &self,
+        client: &Client,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Message>, Failure> {
+        let options = ReceiveOptions {
+            max,
+            wait,
+            visibility: self.visibility,
+        };
+        let messages = client.receive(&self.queue, &options).await;
+        messages.map_err(|error| Failure::from(error).about(&self.queue))
+    }
+
+    async fn print(&self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
+        let mut left = self.max.unwrap_or(1);
+        if left > 1 && !as_json {
+            return Err(
+                Failure::usage("several messages cannot be told apart on stdout")
+                    .or_hint("add --json, or --exec for a command that deals with each"),
+            );
+        }
+        let mut wait = self.wait;
+        let mut exit = Exit::NotFound;
+        while left > 0 {
+            let messages = self
+                .receive(client, left.min(RECEIVE_MESSAGES), wait)
+                .await?;
+            if messages.is_empty() {
+                break;
+            }
+            for message in &messages {
+                if as_json {
+                    output::line(true, String::new, || document(message))?;
+                } else {
+                    output::write(&message.body)?;
+                }
+            }
+            if self.ack {
+                let receipts: Vec<_> = messages.iter().map(|it| &it.receipt).collect();
+                let acked = client.ack(&self.queue, &receipts).await;
+                acked.map_err(|error| Failure::from(error).about(&self.queue))?;
+            }
+            // Those behind the first are not waited for.
+            wait = Duration::ZERO;
+            left -= messages.len();
+            exit = Exit::Done;
+        }
+        Ok(exit)
+    }
+
+    /// Has the command deal with one message after another.
+    async fn work(&self, client: &Client, command: &str) -> Result<Exit, Failure> {
+        let exec = Exec {
+            client,
+            queue: &self.queue,
+            command,
+            visibility: self.visibility,
+        };
+        // Heard from here on, also while a command runs, which has the same terminal.
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut exit = None;
+        let mut left = self.max;
+        while left != Some(0) {
+            let wait = left.map_or(WAIT_MAX, |_| self.wait);
+            let received = {
+                let receive = pin!(self.receive(client, 1, wait));
+                match select(&mut interrupted, receive).await {
+                    Either::Left(_) => break,
+                    Either::Right((received, _)) => received?,
+                }
+            };
+            let Some(message) = received.into_iter().next() else {
+                if left.is_some() {
+                    break;
+                }
+                continue;
+            };
+            left = left.map(|left| left - 1);
+            let so_far = exit.unwrap_or(Exit::Done);
+            exit = Some(match exec.run(&message).await {
+                Ok(()) => so_far,
+                Err(failure) => so_far.then(&failure.about(&message.id)),
+            });
+        }
+        // Without --max there is no end but the interrupt, which is none for want of messages.
+        let none = self.max.map_or(Exit::Done, |_| Exit::NotFound);
+        Ok(exit.unwrap_or(none))
+    }
+}

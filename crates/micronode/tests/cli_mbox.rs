@@ -1,0 +1,235 @@
+//! `mbox` against a real node over both protocols.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::fs;
+use std::time::{Duration, Instant};
+use support::bench::{Bench, assert_exit};
+use support::wait_until;
+
+/// Sends a message; its id.
+#[track_caller]
+fn send(it: &Bench, queue: &str, body: &str) -> String {
+    let output = it.run_with(&["mbox", "send", queue], body.as_bytes());
+    assert_exit(&output, 0);
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+/// Messages of a queue: ready, leased and dead.
+#[track_caller]
+fn counts(it: &Bench, queue: &str) -> [u64; 3] {
+    let stats = it.json(&["mbox", "stats", queue]);
+    ["ready", "leased", "dead"].map(|state| stats[state].as_u64().unwrap())
+}
+
+/// An exit without a word: nothing went wrong.
+#[track_caller]
+fn assert_none(it: &Bench, arguments: &[&str]) {
+    let output = it.run(arguments);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn what_is_sent_is_received_and_gone_when_it_is_acknowledged() {
+    for it in Bench::over_each_protocol() {
+        let id = send(&it, "jobs", "one\n");
+        fs::write(it.path("file"), b"two \0 bytes").unwrap();
+        it.done(&["mbox", "send", "jobs", "file"]);
+        let received = it.json(&["mbox", "recv", "jobs"]);
+        assert_eq!(
+            (&received["id"], &received["attempt"]),
+            (&json!(id), &json!(1))
+        );
+        assert_eq!(received["body"], "b25lCg==");
+        assert!(received["enqueued_at"].as_str().unwrap().ends_with('Z'));
+        // Leased, so the next one comes.
+        let body = it.done(&["mbox", "recv", "jobs", "--ack"]);
+        assert_eq!(body, b"two \0 bytes");
+        assert_none(&it, &["mbox", "recv", "jobs"]);
+        assert_eq!(counts(&it, "jobs"), [0, 1, 0]);
+        let receipt = received["receipt"].as_str().unwrap();
+        let acked = it.line(&["mbox", "ack", "jobs", receipt]);
+        assert_eq!(acked, format!("{receipt}  ok"));
+        assert_eq!(counts(&it, "jobs"), [0, 0, 0]);
+        for (receipt, code) in [(receipt, "late"), ("x", "unknown")] {
+            let acked = it.run(&["mbox", "ack", "jobs", receipt, "--json"]);
+            assert_eq!(acked.status.code(), Some(3));
+            let verdict: Value = serde_json::from_slice(&acked.stdout).unwrap();
+            let late_or_unknown = [json!(code), json!("unknown")];
+            assert_eq!(verdict["receipt"], receipt);
+            assert!(late_or_unknown.contains(&verdict["code"]), "{verdict}");
+        }
+    }
+}
+
+#[test]
+fn several_messages_are_lines_of_json_and_nothing_else() {
+    for it in Bench::over_each_protocol() {
+        for body in ["1", "2", "3"] {
+            send(&it, "jobs", body);
+        }
+        assert_exit(&it.run(&["mbox", "recv", "jobs", "--max", "2"]), 2);
+        let received = it.line(&["mbox", "recv", "jobs", "--max", "9", "--json"]);
+        let bodies: Vec<Value> = received
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["body"].take())
+            .collect();
+        assert_eq!(bodies, ["MQ==", "Mg==", "Mw=="]);
+    }
+}
+
+#[test]
+fn a_message_that_is_returned_comes_again_and_ends_among_the_dead() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "bad");
+        for attempt in 1..=5 {
+            let received = it.json(&["mbox", "recv", "jobs"]);
+            assert_eq!(received["attempt"], attempt);
+            let receipt = received["receipt"].as_str().unwrap();
+            it.done(&["mbox", "nack", "jobs", receipt]);
+        }
+        assert_none(&it, &["mbox", "recv", "jobs"]);
+        assert_eq!(counts(&it, "jobs"), [0, 0, 1]);
+        assert_eq!(
+            it.line(&["mbox", "redrive", "jobs", "--limit", "9"]),
+            "1 moved, 0 left"
+        );
+        let received = it.json(&["mbox", "recv", "jobs"]);
+        let receipt = received["receipt"].as_str().unwrap();
+        it.done(&["mbox", "nack", "jobs", receipt, "--delay", "1h"]);
+        assert_none(&it, &["mbox", "recv", "jobs"]);
+        assert_eq!(it.json(&["mbox", "stats", "jobs"])["delayed"], 1);
+        let purged = it.json(&["mbox", "purge", "jobs"]);
+        assert_eq!(purged, json!({"queue": "jobs", "removed": 1}));
+        for verb in ["stats", "purge", "redrive"] {
+            assert_exit(&it.run(&["mbox", verb, "never"]), 3);
+            assert_exit(&it.run(&["mbox", verb, "No Queue"]), 2);
+        }
+    }
+}
+
+#[test]
+fn a_message_is_sent_once_under_its_key() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("one"), b"one").unwrap();
+        fs::write(it.path("two"), b"two").unwrap();
+        let send = |file| ["mbox", "send", "jobs", file, "--key", "k"];
+        let first = it.json(&send("one"));
+        let again = it.json(&send("one"));
+        assert_eq!(
+            (&first["duplicate"], &again["duplicate"]),
+            (&json!(false), &json!(true))
+        );
+        assert_eq!(first["id"], again["id"]);
+        assert_exit(&it.run(&send("two")), 4);
+        assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
+        let delayed = ["mbox", "send", "later", "one", "--delay", "1h"];
+        it.done(&delayed);
+        assert_none(&it, &["mbox", "recv", "later"]);
+        fs::write(it.path("large"), vec![0; 1024 * 1024 + 1]).unwrap();
+        assert_exit(&it.run(&["mbox", "send", "jobs", "large"]), 4);
+        assert_exit(&it.run(&["mbox", "send", "jobs", "missing"]), 1);
+    }
+}
+
+#[test]
+fn who_waits_gets_the_message_when_it_comes() {
+    for it in Bench::over_each_protocol() {
+        let started = Instant::now();
+        assert_none(&it, &["mbox", "recv", "jobs", "--wait", "300ms"]);
+        assert!(started.elapsed() >= Duration::from_millis(300));
+        let waits = it.start(&["mbox", "recv", "jobs", "--wait", "20s", "--ack"]);
+        // It is there by then, or the message is.
+        std::thread::sleep(Duration::from_millis(300));
+        send(&it, "jobs", "here\n");
+        assert_eq!(waits.line(), "here");
+    }
+}
+
+#[test]
+fn a_command_deals_with_each_message_and_its_success_acknowledges_it() {
+    for it in Bench::over_each_protocol() {
+        let ids = ["one\n", "two\n", "bad\n"].map(|body| send(&it, "jobs", body));
+        let command = "read -r body; echo \"$MICRO_QUEUE $MICRO_MESSAGE_ID $MICRO_ATTEMPT $body\"; \
+            test \"$body\" != bad";
+        let output = it.run(&["mbox", "recv", "jobs", "--exec", command, "--max", "3"]);
+        assert_exit(&output, 1);
+        let expected = [
+            format!("jobs {} 1 one\n", ids[0]),
+            format!("jobs {} 1 two\n", ids[1]),
+            format!("jobs {} 1 bad\n", ids[2]),
+        ];
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected.concat());
+        // Back in its queue, and nothing else.
+        assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
+        let all = ["mbox", "recv", "jobs", "--exec", "cat", "--max", "9"];
+        assert_eq!(it.done(&all), b"bad\n");
+        assert_none(&it, &all);
+        assert_eq!(counts(&it, "jobs"), [0, 0, 0]);
+    }
+}
+
+/// A command that does not read its input must not fail for it, whatever the size.
+#[test]
+fn a_command_need_not_read_the_message() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("large"), vec![b'x'; 200 * 1024]).unwrap();
+        it.done(&["mbox", "send", "jobs", "large"]);
+        it.done(&["mbox", "recv", "jobs", "--exec", "true", "--max", "1"]);
+        assert_eq!(counts(&it, "jobs"), [0, 0, 0]);
+    }
+}
+
+#[test]
+fn a_message_stays_its_commands_own_while_it_runs() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "slow");
+        let command = "echo begun; sleep 3; echo ended";
+        let exec = ["mbox", "recv", "jobs", "--exec", command];
+        let works = it.start(&[&exec[..], &["--visibility", "1s", "--max", "1"]].concat());
+        assert_eq!(works.line(), "begun");
+        // Longer than its lease, and shorter than the command.
+        assert_none(&it, &["mbox", "recv", "jobs", "--wait", "2s"]);
+        assert_eq!(works.line(), "ended");
+        wait_until("the message being acknowledged", || {
+            counts(&it, "jobs") == [0, 0, 0]
+        });
+    }
+}
+
+#[test]
+fn an_interrupt_lets_the_command_end_and_begins_no_other() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "1");
+        send(&it, "jobs", "2");
+        let command = "echo begun; sleep 1; echo ended";
+        let mut works = it.start(&["mbox", "recv", "jobs", "--exec", command]);
+        assert_eq!(works.line(), "begun");
+        kill_process(Pid::from_child(&works.child), Signal::INT).unwrap();
+        assert_eq!(works.line(), "ended");
+        assert_eq!(works.child.wait().unwrap().code(), Some(0));
+        assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
+    }
+}
+
+#[test]
+fn a_tail_prints_and_acknowledges_what_comes() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "log", "one");
+        let tail = it.start(&["mbox", "tail", "log"]);
+        assert_eq!(tail.line(), "one");
+        send(&it, "log", "two\n");
+        send(&it, "log", "three");
+        assert_eq!((tail.line(), tail.line()), ("two".into(), "three".into()));
+        wait_until("everything being acknowledged", || {
+            counts(&it, "log") == [0, 0, 0]
+        });
+    }
+}
