@@ -1,5 +1,6 @@
 //! An answer, frame by frame, and what the protocol says of it.
 
+use super::message::{Delivery, deliveries, take, text};
 use super::{CHUNK, END, EVENT, Frame, REQ, RESP, START};
 use crate::support::assert_document;
 
@@ -91,6 +92,23 @@ impl Reply {
         assert!(payload[40] <= 1);
         let address = payload[..32].try_into().unwrap();
         (address, number(&payload[32..40]), payload[40] == 1)
+    }
+
+    /// The answer to a send: the id, and whether it is that of an earlier one.
+    #[track_caller]
+    pub fn sent(&self) -> (String, bool) {
+        let payload = self.payload();
+        let rest = &mut &payload[..];
+        let id = text(rest);
+        let [duplicate] = take(rest);
+        assert!(rest.is_empty() && duplicate <= 1);
+        (id, duplicate == 1)
+    }
+
+    /// The answer to a receive.
+    #[track_caller]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        deliveries(&self.payload())
     }
 }
 
