@@ -34,31 +34,51 @@ struct History<'a> {
 pub(crate) fn live(node: &Node, seed: u64) -> Vec<Event> {
     let mut random = Random::seeded(seed);
     let history = History {
-        node,
-        queue: format!("history-{seed}"),
-        started: Instant::now(),
-        next_body: AtomicU32::new(0),
-        receipts: Mutex::default(),
         cuts: random.pick(&[0, 10, 20, 40]),
         purges: random.one_in(4),
         redrives: random.one_in(2),
+        ..History::new(node, seed)
     };
-    let clients = 3 + random.below(6) as usize;
-    let mut log: Vec<Event> = std::thread::scope(|scope| {
-        let lives: Vec<_> = (0..clients)
-            .map(|_| {
-                let (history, random) = (&history, Random::seeded(random.below(u64::MAX)));
-                scope.spawn(move || Recorder::new(history, random).live())
-            })
-            .collect();
-        lives
-            .into_iter()
-            .flat_map(|life| life.join().unwrap())
-            .collect()
-    });
-    log.extend(Recorder::new(&history, random).drain());
-    log.sort_by_key(|event| event.began);
-    log
+    history.live(random)
+}
+
+/// The same without anything whose outcome would not be known.
+pub(crate) fn live_surely(node: &Node, seed: u64) -> Vec<Event> {
+    History::new(node, seed).live(Random::seeded(seed))
+}
+
+impl<'a> History<'a> {
+    fn new(node: &'a Node, seed: u64) -> Self {
+        Self {
+            node,
+            queue: format!("history-{seed}"),
+            started: Instant::now(),
+            next_body: AtomicU32::new(0),
+            receipts: Mutex::default(),
+            cuts: 0,
+            purges: false,
+            redrives: false,
+        }
+    }
+
+    fn live(&self, mut random: Random) -> Vec<Event> {
+        let clients = 3 + random.below(6) as usize;
+        let mut log: Vec<Event> = std::thread::scope(|scope| {
+            let lives: Vec<_> = (0..clients)
+                .map(|_| {
+                    let (history, random) = (self, Random::seeded(random.below(u64::MAX)));
+                    scope.spawn(move || Recorder::new(history, random).live())
+                })
+                .collect();
+            lives
+                .into_iter()
+                .flat_map(|life| life.join().unwrap())
+                .collect()
+        });
+        log.extend(Recorder::new(self, random).drain());
+        log.sort_by_key(|event| event.began);
+        log
+    }
 }
 
 /// A client, and what it has seen.
@@ -108,9 +128,13 @@ impl<'a> Recorder<'a> {
     fn live(mut self) -> Vec<Event> {
         for _ in 0..STEPS {
             let command = self.command();
-            if self.history.cuts > 0 && self.random.one_in(self.history.cuts) {
+            let may_be_cut = self.history.cuts > 0;
+            if may_be_cut && self.random.one_in(self.history.cuts) {
                 self.be_cut_off(command);
-            } else if matches!(command, Command::Receive { .. }) && self.random.one_in(8) {
+            } else if may_be_cut
+                && matches!(command, Command::Receive { .. })
+                && self.random.one_in(8)
+            {
                 self.subscribe(command);
             } else {
                 self.ask(command);

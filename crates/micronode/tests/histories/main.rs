@@ -15,14 +15,17 @@ mod laws;
 mod laws_tests;
 mod life;
 mod log;
+mod tampering;
 
 use log::{Command, Event, Outcome, Verdict};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use support::Node;
+use support::{Node, Random};
 
 /// Histories of a run.
 const HISTORIES: u64 = 200;
+/// Those of them that are changed afterwards.
+const SURE_HISTORIES: u64 = 10;
 /// Lived at once: most of their time is spent waiting.
 const LANES: usize = 6;
 /// Few, so that messages die.
@@ -123,4 +126,28 @@ fn every_history_obeys_the_laws() {
         let count = counts.get(what).copied().unwrap_or(0);
         assert!(count >= 20, "{what} happened {count} times: {counts:?}");
     }
+}
+
+/// What the checker lets pass is worth what it does not: histories in which nobody is cut off and
+/// nothing purged, so that everything is known, each changed in one place.
+#[test]
+fn no_change_of_a_history_escapes_the_checker() {
+    let node = node();
+    let mut tampered = BTreeMap::new();
+    for seed in 0..SURE_HISTORIES {
+        let log = history::live_surely(&node, seed);
+        assert_eq!(laws::check(&log, MAX_DELIVERIES), Ok(()), "seed {seed}");
+        for (what, tamper) in tampering::TAMPERS {
+            let mut changed = log.clone();
+            if tamper(&mut changed, &mut Random::seeded(seed)) {
+                *tampered.entry(what).or_insert(0) += 1;
+                let complaint = laws::check(&changed, MAX_DELIVERIES);
+                assert!(
+                    complaint.is_err(),
+                    "seed {seed}: {what}, and nobody complains"
+                );
+            }
+        }
+    }
+    assert_eq!(tampered.len(), tampering::TAMPERS.len(), "{tampered:?}");
 }
