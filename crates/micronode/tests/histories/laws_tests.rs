@@ -167,7 +167,7 @@ const NO_ORDER: &str = "no order of these is allowed";
 fn what_is_acked_is_not_delivered_again() {
     let once = [send(0, 7), take(10, 7, 1), ack(20, "7/1", Good)];
     assert_allowed("once", &once);
-    for again in [take(30, 7, 2), take(30, 7, 1), take_dead(100, 7, 1)] {
+    for again in [take(30, 7, 2), take(30, 7, 1), take_dead(100, 7, 3)] {
         let mut log = once.to_vec();
         log.push(again);
         let complaint = check(&log, MAX_DELIVERIES).expect_err("again");
@@ -346,22 +346,22 @@ fn a_message_is_delivered_so_often_and_then_dead() {
     assert_allowed(
         "dead",
         &and(&[
-            take_dead(130, 7, 1),
-            settle(135, Dead, Settle::Ack, "7/dead1", Good),
+            take_dead(130, 7, 3),
+            settle(135, Dead, Settle::Ack, "7/dead3", Good),
         ]),
     );
     let third = and(&[take(130, 7, 3), ack(135, "7/3", Good)]);
     assert_broken("once more", &third, NO_ORDER);
     let early = and(&[
-        take_dead(90, 7, 1),
-        settle(95, Dead, Settle::Ack, "7/dead1", Good),
+        take_dead(90, 7, 3),
+        settle(95, Dead, Settle::Ack, "7/dead3", Good),
     ]);
     assert_broken("dead before its last lease is over", &early, NO_ORDER);
     let first = [
         send(0, 7),
         take(10, 7, 1),
-        take_dead(70, 7, 1),
-        settle(75, Dead, Settle::Ack, "7/dead1", Good),
+        take_dead(70, 7, 2),
+        settle(75, Dead, Settle::Ack, "7/dead2", Good),
     ];
     assert_broken("dead too soon", &first, NO_ORDER);
     let redrive = event(130, Command::Redrive, Outcome::Redriven);

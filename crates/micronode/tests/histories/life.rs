@@ -171,7 +171,7 @@ impl<'a> Life<'a> {
         match lane {
             Lane::Main if deliveries >= self.max_deliveries => Place::Free {
                 lane: Lane::Dead,
-                deliveries: 0,
+                deliveries,
                 visible: 0,
             },
             _ => Place::Free {

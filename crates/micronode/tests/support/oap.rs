@@ -7,9 +7,12 @@ mod payload;
 mod reply;
 
 pub use frame::Frame;
-pub use message::{Delivery, deliveries};
-pub use payload::{get, hash, plain_put, put, receive, send, settle, str16, subscribe};
-pub use reply::{Object, Reply};
+pub use message::{Delivery, deliveries, text};
+pub use payload::{
+    get, hash, name_list, name_read, name_set, plain_put, put, receive, send, settle, str16,
+    subscribe,
+};
+pub use reply::{Object, Reply, object};
 
 use super::PATIENCE;
 use super::connection::narrow;

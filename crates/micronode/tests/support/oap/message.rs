@@ -34,7 +34,7 @@ pub fn deliveries(mut payload: &[u8]) -> Vec<Delivery> {
 }
 
 /// A text behind its length.
-pub(super) fn text(payload: &mut &[u8]) -> String {
+pub fn text(payload: &mut &[u8]) -> String {
     let length = u16::from_be_bytes(take(payload)) as usize;
     let (text, rest) = payload.split_at(length);
     *payload = rest;

@@ -30,6 +30,22 @@ pub fn str16(text: &str) -> Vec<u8> {
     [&length[..], text.as_bytes()].concat()
 }
 
+/// The payload of a name's set; `expected` is the revision it has to have.
+pub fn name_set(name: &str, address: &[u8; 32], expected: u64) -> Vec<u8> {
+    [&str16(name)[..], address, &expected.to_be_bytes()].concat()
+}
+
+/// The payload of a read through a name.
+pub fn name_read(name: &str, offset: u64, length: u64) -> Vec<u8> {
+    let part = [offset.to_be_bytes(), length.to_be_bytes()].concat();
+    [&str16(name)[..], &part].concat()
+}
+
+/// The payload of a list.
+pub fn name_list(prefix: &str, after: &str, limit: u16) -> Vec<u8> {
+    [&str16(prefix)[..], &str16(after), &limit.to_be_bytes()].concat()
+}
+
 /// The payload of a send; no text for no key.
 pub fn send(queue: &str, key: &str, delay_ms: u32, body: &[u8]) -> Vec<u8> {
     let delay = delay_ms.to_be_bytes();

@@ -63,15 +63,7 @@ impl Reply {
     /// The answer to a get.
     #[track_caller]
     pub fn object(&self) -> Object {
-        let payload = self.payload();
-        let length = u16::from_be_bytes(payload[24..26].try_into().unwrap()) as usize;
-        Object {
-            size: number(&payload[..8]),
-            offset: number(&payload[8..16]),
-            expires: number(&payload[16..24]),
-            media_type: String::from_utf8(payload[26..26 + length].to_vec()).unwrap(),
-            bytes: payload[26 + length..].to_vec(),
-        }
+        object(&self.payload())
     }
 
     /// The answer to a head: size, expiry and media type.
@@ -120,6 +112,19 @@ pub struct Object {
     pub expires: u64,
     pub media_type: String,
     pub bytes: Vec<u8>,
+}
+
+/// An object, as it stands in payloads.
+#[track_caller]
+pub fn object(payload: &[u8]) -> Object {
+    let length = u16::from_be_bytes(payload[24..26].try_into().unwrap()) as usize;
+    Object {
+        size: number(&payload[..8]),
+        offset: number(&payload[8..16]),
+        expires: number(&payload[16..24]),
+        media_type: String::from_utf8(payload[26..26 + length].to_vec()).unwrap(),
+        bytes: payload[26 + length..].to_vec(),
+    }
 }
 
 fn number(bytes: &[u8]) -> u64 {
