@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use micronode_protocol::Address;
 use micronode_protocol::capability::caveat::{Caveat, Op};
 use micronode_protocol::capability::{Access, Resource, Rights};
-use micronode_protocol::limits::{NAME_BYTES, QUEUE_BYTES};
+use micronode_protocol::limits::{NAME_BYTES, QUEUE_NAME_BYTES};
 
 /// Lines that are read: everything is tried with everything.
 const LINES: usize = 8;
@@ -237,14 +237,17 @@ fn read(line: &[u8]) -> Option<Said<'_>> {
         }
         ("name", "^") => {
             let fits = is_word(value, "._-/") && value.len() <= NAME_BYTES;
-            // The last part is not written out yet; none before it is empty.
+            // The last part may not be written out yet; those before it are whole.
+            let is_part = |part: &&str| !["", ".", ".."].contains(part);
             let parts: Vec<&str> = value.split('/').collect();
-            let (_, before) = parts.split_last()?;
-            let fits = fits && before.iter().all(|part| !part.is_empty());
-            fits.then_some(Said::Name(value))?
+            let (last, before) = parts.split_last()?;
+            let fits = fits && before.iter().all(is_part);
+            (fits && (is_part(last) || value.len() < NAME_BYTES)).then_some(Said::Name(value))?
         }
         ("queue", "=") => {
-            let fits = is_word(value, "._-") && value.len() <= QUEUE_BYTES;
+            let queue = value.strip_suffix(".dlq").unwrap_or(value);
+            let fits = is_word(queue, "._-") && queue.len() <= QUEUE_NAME_BYTES;
+            let fits = fits && !queue.ends_with(".dlq");
             fits.then_some(Said::Queue(value))?
         }
         ("before", "=") => Said::Before(time(value)?),

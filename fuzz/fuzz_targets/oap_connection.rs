@@ -282,8 +282,11 @@ impl Talk {
         let limits = ConnectionLimits {
             max_frame: OAP_FRAME_BYTES_MIN,
             max_streams: input.max_streams,
+            max_parked: MAX_PARKED,
             hello: HELLO_TIME,
             idle: IDLE,
+            ping: PING,
+            ping_patience: PATIENCE,
         };
         Self {
             connection: Connection::new(limits, now),

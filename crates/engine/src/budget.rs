@@ -23,11 +23,22 @@ pub enum MemoryKind {
     Buffers,
     /// Windows and state of decompressors.
     Decoders,
+    /// Messages in queues, with their entries.
+    Messages,
+    /// Names of objects, with their entries.
+    Names,
 }
 
 impl MemoryKind {
     /// Every kind, in declaration order.
-    pub const ALL: [Self; 4] = [Self::Objects, Self::Uploads, Self::Buffers, Self::Decoders];
+    pub const ALL: [Self; 6] = [
+        Self::Objects,
+        Self::Uploads,
+        Self::Buffers,
+        Self::Decoders,
+        Self::Messages,
+        Self::Names,
+    ];
 
     /// The label value.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +47,8 @@ impl MemoryKind {
             Self::Uploads => "uploads",
             Self::Buffers => "buffers",
             Self::Decoders => "decoders",
+            Self::Messages => "messages",
+            Self::Names => "names",
         }
     }
 }
@@ -112,6 +125,21 @@ impl Budget {
             kind,
             reserved: bytes,
             filled: 0,
+        })
+    }
+
+    /// Takes `bytes` that are in use for `kind` from now on, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// If they do not fit.
+    pub fn charge(&self, kind: MemoryKind, bytes: u64) -> Result<Charge, OverBudget> {
+        self.commit(bytes)?;
+        self.add_used(kind, bytes);
+        Ok(Charge {
+            budget: self.clone(),
+            kind,
+            bytes,
         })
     }
 
@@ -342,6 +370,20 @@ mod tests {
     }
 
     #[test]
+    fn a_charge_is_in_use_at_once() {
+        let budget = Budget::new(100);
+        let charge = budget.charge(MemoryKind::Messages, 100).unwrap();
+        assert_eq!(
+            (budget.committed(), budget.used(MemoryKind::Messages)),
+            (100, 100)
+        );
+        let over = budget.charge(MemoryKind::Messages, 1).unwrap_err();
+        assert_eq!((over.missing, budget.used_total()), (1, 100));
+        drop(charge);
+        assert_eq!((budget.committed(), budget.used_total()), (0, 0));
+    }
+
+    #[test]
     #[should_panic(expected = "more than was reserved")]
     fn filling_unreserved_memory_is_a_bug() {
         Budget::new(100)
@@ -352,14 +394,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_add_up(steps in prop::collection::vec((0..4_u8, 0..4_usize, 0..40_u64), 0..60)) {
+        fn counts_add_up(steps in prop::collection::vec((0..4_u8, 0..6_usize, 0..40_u64), 0..60)) {
             let budget = Budget::new(100);
             let mut held: Vec<Reservation> = Vec::new();
             for (step, which, bytes) in steps {
                 let committed: u64 = held.iter().map(Reservation::reserved).sum();
                 let which = which % held.len().max(1);
                 match (step, held.get_mut(which)) {
-                    (0, _) | (_, None) => match budget.reserve(MemoryKind::ALL[which % 4], bytes) {
+                    (0, _) | (_, None) => match budget.reserve(MemoryKind::ALL[which % MemoryKind::ALL.len()], bytes) {
                         Ok(reservation) => held.push(reservation),
                         Err(over) => prop_assert_eq!(over.missing, committed + bytes - 100),
                     },

@@ -5,17 +5,26 @@
 //! while memory is wiped.
 //!
 //! - [`budget`]: the one memory budget of a node, lock-free.
+//! - [`bus`]: the latest events of the node, for whoever wants to follow.
+//! - [`names`]: mutable pointers to objects, which they keep.
+//! - [`mailbox`]: queues with at-least-once delivery.
 //! - [`store`]: content-addressed objects, verified on every write and every read.
 //! - [`wiped`]: memory that is zeroed before it goes back to the allocator.
 
 pub mod budget;
+pub mod bus;
+pub mod mailbox;
+pub mod names;
 pub mod store;
 pub mod wiped;
 
 pub use budget::{Budget, Charge, MemoryKind, OverBudget, Reservation};
+pub use bus::Bus;
+pub use mailbox::{Mailbox, MailboxConfig};
+pub use names::Names;
 pub use store::{
-    Eviction, Expired, GetError, IntegrityError, NotFound, Object, PutError, PutHead, Reader,
-    Stats, Store, StoreConfig, Stored, Upload,
+    DeleteError, Eviction, Expired, GetError, IntegrityError, NotFound, Object, Pinned, PutError,
+    PutHead, Reader, Stats, Store, StoreConfig, StoreEvent, Stored, Upload, Why,
 };
 
 /// The two clocks, read by the caller once per request or event.

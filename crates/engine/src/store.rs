@@ -8,11 +8,16 @@
 //! Objects are spread over sharded maps. A read takes one shard's lock shared, for the lookup
 //! alone. Locks nest in one way only, shard before order, and nothing is freed under either.
 //!
-//! Not here: names that pin objects, persistence, who may do what.
+//! What is pinned stays, whatever its time and the need for room: see [`Pinned`]. What comes and
+//! goes is told to an observer, see [`Store::observed`].
+//!
+//! Not here: the names that pin objects, persistence, who may do what.
 
 mod counters;
+mod event;
 mod object;
 mod order;
+mod pin;
 mod reader;
 mod room;
 mod shard;
@@ -25,7 +30,9 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 pub use counters::Stats;
+pub use event::{StoreEvent, Why};
 pub use object::Object;
+pub use pin::Pinned;
 pub use reader::Reader;
 pub use upload::Upload;
 
@@ -77,7 +84,8 @@ pub struct Stored {
     pub size: u64,
     /// The same bytes were there, and readable, already.
     pub existed: bool,
-    /// When it expires, in milliseconds since the Unix epoch; `None` for never.
+    /// When it expires, in milliseconds since the Unix epoch; `None` for never. See
+    /// [`Object::expires_at_wall_ms`].
     pub expires_at_wall_ms: Option<u64>,
 }
 
@@ -105,6 +113,17 @@ pub enum PutError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no such object")]
 pub struct NotFound;
+
+/// Why an object was not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DeleteError {
+    /// It is not there, or not any more.
+    #[error("no such object")]
+    NotFound,
+    /// It is [pinned](Pinned).
+    #[error("the object is pinned")]
+    Pinned,
+}
 
 /// Stored bytes do not match their address. The object is quarantined until it is put again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -143,6 +162,7 @@ struct Shared {
     counters: Arc<Counters>,
     shards: Shards,
     order: Mutex<Order>,
+    observer: Option<Box<event::Observer>>,
 }
 
 /// When `expires_ms` of the monotonic clock is on the wall clock.
@@ -162,6 +182,7 @@ impl Store {
             counters: Arc::default(),
             shards: Shards::new(),
             order: Mutex::new(Order::new(config.eviction == Eviction::Lru)),
+            observer: None,
         };
         Self {
             shared: Arc::new(shared),
@@ -208,17 +229,23 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If it is not there.
-    pub fn delete(&self, now: Now, address: &Address) -> Result<(), NotFound> {
+    /// If it is not there, or pinned.
+    pub fn delete(&self, now: Now, address: &Address) -> Result<(), DeleteError> {
         // Declared before the lock, and so dropped (and wiped) after it.
         let removed;
-        let mut objects = self.shared.shards.of(address).write();
-        let object = objects.get(address).ok_or(NotFound)?;
-        if object.is_expired(now) {
-            return Err(NotFound);
+        {
+            let mut objects = self.shared.shards.of(address).write();
+            let object = objects.get(address).ok_or(DeleteError::NotFound)?;
+            if object.is_expired(now) {
+                return Err(DeleteError::NotFound);
+            }
+            if object.is_pinned() {
+                return Err(DeleteError::Pinned);
+            }
+            removed = Arc::clone(object);
+            self.unlink(&mut objects, &removed);
         }
-        removed = Arc::clone(object);
-        self.unlink(&mut objects, &removed);
+        self.tell_deleted(&removed, Why::Deleted);
         Ok(())
     }
 
@@ -227,7 +254,8 @@ impl Store {
         self.shared.order.lock().next_expiry()
     }
 
-    /// Removes everything.
+    /// Removes everything, also what is pinned, and tells the observer nothing of it. For the end
+    /// of a store's life: a pin that outlives it must not meet another pin of the same address.
     pub fn clear(&self) {
         for shard in self.shared.shards.iter() {
             // Declared before the lock, and so dropped (and wiped) after it.
@@ -268,10 +296,12 @@ impl Store {
         let present;
         let mut objects = self.shared.shards.of(&address).write();
         present = objects.get(&address).cloned();
+        let mut expired = None;
 
         if let Some(present) = &present {
             if present.is_expired(now) {
                 self.shared.counters.evicted_expired();
+                expired = Some(present);
             } else if present.is_quarantined() {
                 object.inherit(present)?;
             } else {
@@ -293,8 +323,13 @@ impl Store {
         if self.is_ordered(&object) {
             self.shared.order.lock().insert(&object);
         }
+        self.shared.counters.added(&object);
         objects.insert(object);
-        self.shared.counters.added(size);
+        drop(objects);
+        if let Some(expired) = expired {
+            self.tell_deleted(expired, Why::Expired);
+        }
+        self.tell(StoreEvent::Put { address, size });
         Ok(Stored {
             address,
             size,
@@ -316,12 +351,13 @@ impl Store {
         if self.is_ordered(object) {
             self.shared.order.lock().remove(object);
         }
-        self.shared.counters.removed(object.size());
+        self.shared.counters.removed(object);
     }
 
     /// Whether the order knows the object. Stable under the object's shard lock.
     fn is_ordered(&self, object: &Object) -> bool {
-        self.shared.config.eviction == Eviction::Lru || object.expires_ms() != NEVER
+        let may_go = self.shared.config.eviction == Eviction::Lru || object.expires_ms() != NEVER;
+        may_go && !object.is_pinned()
     }
 
     /// Refuses an object over the configured size.

@@ -22,6 +22,13 @@ pub fn wipe(bytes: &mut [u8]) {
 /// Bytes in an allocation of exactly their length, wiped on drop.
 pub struct WipedBytes(Box<[u8]>);
 
+impl WipedBytes {
+    /// A copy of `bytes`.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
 impl Deref for WipedBytes {
     type Target = [u8];
 
@@ -78,7 +85,7 @@ impl WipedBuffer {
         if self.bytes.capacity() == self.bytes.len() {
             WipedBytes(std::mem::take(&mut self.bytes).into_boxed_slice())
         } else {
-            WipedBytes(self.bytes.as_slice().into())
+            WipedBytes::copy_of(&self.bytes)
         }
     }
 }

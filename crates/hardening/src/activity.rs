@@ -161,6 +161,11 @@ impl Activity {
                 .is_some_and(|lease| !lease.holds())
     }
 
+    /// HTTP/1: whether the response on its way may have to give way to a newcomer.
+    pub(crate) fn gives_way(&self) -> bool {
+        !self.leased.load(Relaxed) || self.lease.lock().as_ref().is_none_or(Lease::gives_way)
+    }
+
     /// HTTP/2: whether its streams have to be checked now and then.
     pub(crate) fn needs_checks(&self) -> bool {
         self.outstanding() > 0 || self.held_streams.load(Relaxed) > 0

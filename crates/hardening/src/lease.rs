@@ -7,16 +7,35 @@ use std::sync::Arc;
 /// it asked about twice a second until the last byte is written; once the answer is no, what
 /// is left of the response is thrown away: an HTTP/1 connection is closed, an HTTP/2 stream reset.
 #[derive(Clone)]
-pub struct Lease(Arc<dyn Fn() -> bool + Send + Sync>);
+pub struct Lease {
+    holds: Arc<dyn Fn() -> bool + Send + Sync>,
+    gives_way: bool,
+}
 
 impl Lease {
     /// A lease that holds as long as `holds` says so. It is asked nothing more after a no.
     pub fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(holds))
+        Self {
+            holds: Arc::new(holds),
+            gives_way: true,
+        }
+    }
+
+    /// That of a response which holds nothing that a newcomer could have: it moves as slowly as
+    /// there is something to tell, and never [gives way](crate::SlowShare).
+    pub fn of_a_waiter(self) -> Self {
+        Self {
+            gives_way: false,
+            ..self
+        }
     }
 
     pub(crate) fn holds(&self) -> bool {
-        (self.0)()
+        (self.holds)()
+    }
+
+    pub(crate) fn gives_way(&self) -> bool {
+        self.gives_way
     }
 }
 

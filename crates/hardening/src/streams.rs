@@ -83,6 +83,10 @@ impl StreamBytes {
         }
     }
 
+    fn gives_way(&self) -> bool {
+        self.lease.get().is_none_or(Lease::gives_way)
+    }
+
     fn outstanding(&self) -> u64 {
         self.handed.load(Relaxed) - self.gone.load(Relaxed)
     }
@@ -239,6 +243,12 @@ impl StreamTask {
         (bytes.outstanding() > 0).then(|| bytes.gone.load(Relaxed))
     }
 
+    /// The same, of one that may have to give way.
+    fn giving_way(&self) -> Option<u64> {
+        self.answering()
+            .filter(|_| self.bytes.as_deref().is_some_and(StreamBytes::gives_way))
+    }
+
     /// Dropping a stream's future lets go of the stream, which resets it. Its bytes are gone once
     /// the connection can write the reset, for which it gets another interval.
     fn reset(&mut self) {
@@ -344,7 +354,7 @@ impl Streams {
     /// old enough to give way.
     pub(crate) fn sample(&mut self, now: Instant, share: &SlowShare) -> Option<u64> {
         let rates = self.running.iter_mut().filter_map(|task| {
-            let gone = task.answering()?;
+            let gone = task.giving_way()?;
             let pace = task.pace.get_or_insert_with(|| Pace::new(now, gone));
             let rate = share.rate(pace, now, gone);
             pace.sample(gone);
@@ -366,7 +376,7 @@ impl Streams {
     /// Resets the slowest stream that has to give way; false if there is none any more.
     pub(crate) fn cut_slowest(&mut self, now: Instant, share: &SlowShare) -> bool {
         let slowest = self.running.iter_mut().filter_map(|task| {
-            let rate = share.slow_rate(task.pace.as_ref()?, now, task.answering()?)?;
+            let rate = share.slow_rate(task.pace.as_ref()?, now, task.giving_way()?)?;
             Some((rate, task))
         });
         match slowest.min_by_key(|(rate, _)| *rate) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use micronode_protocol::Address;
-use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::capability::caveat::{Op, Ops};
 use micronode_protocol::capability::macaroon::RootKey;
 use micronode_protocol::capability::{Access, Fresh, KeyRing, Lives, Macaroon, Resource};
 use micronode_protocol::limits::TOKEN_TTL;
@@ -61,7 +61,7 @@ fn judge(keys: &KeyRing, token: &[u8], access: &Access<'_>) -> bool {
 fn macaroon(c: &mut Criterion) {
     let (keys, object) = (keys(), Address::of(b"an object"));
     let access = Access {
-        op: Some(Op::Get),
+        ops: Ops::of(&[Op::Get]),
         resource: Resource::Object(&object),
         body: 0,
     };

@@ -13,25 +13,30 @@
 //! served between any two turns of the others, so that a short answer waits for one chunk and not
 //! for one of each.
 //!
+//! A stream that waits for something to happen is *parked* by its owner: it then takes no place of
+//! those that work, and the connection has no idle time. Since such a peer may be silent for hours,
+//! it is asked from time to time whether it is there. What happens is told it in events, any number
+//! of them before the answer that ends the stream.
+//!
 //! Not here: the pace of a peer (bytes that come or go too slowly are seen at the socket), and
 //! what is paid for memory.
 
 mod event;
 mod receive;
+mod send;
 mod streams;
+mod time;
 
 use std::io::IoSlice;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use bytes::buf::Limit;
-use bytes::{Bytes, BytesMut};
 
 use crate::ErrorCode;
 use crate::codec::{Decoded, Decoder, Encoder, Malformed};
-use crate::compression::deflate;
 use crate::frame::{Flags, HEADER_BYTES, Header, Kind};
-use crate::limits::DECOMPRESS_RATIO;
-use crate::operation::{CONTROL, Welcome};
+use crate::operation::CONTROL;
 pub use event::{ConnectionLimits, Event, Expired, Fault, Part};
 use receive::{NOT_HELLO, detail_of, is_cancel};
 use streams::Streams;
@@ -66,6 +71,12 @@ pub struct Connection {
     idle_frames: u64,
     /// The start, and from then on the last frame or the last byte written.
     active: Instant,
+    /// The start, and from then on the last frame.
+    heard: Instant,
+    /// When the peer was last asked whether it is there, if it has said nothing since.
+    pinged: Option<Instant>,
+    /// It may still answer that in so many words.
+    awaits_pong: bool,
     frames_in: FrameCounts,
     frames_out: FrameCounts,
 }
@@ -82,6 +93,9 @@ impl Connection {
             accepts_compression: false,
             idle_frames: 0,
             active: now,
+            heard: now,
+            pinged: None,
+            awaits_pong: false,
             frames_in: FrameCounts::default(),
             frames_out: FrameCounts::default(),
         }
@@ -137,7 +151,8 @@ impl Connection {
                     _ => return None,
                 },
                 Ok(Some(decoded)) => {
-                    self.active = now;
+                    (self.active, self.heard) = (now, now);
+                    self.pinged = None;
                     let header = match &decoded {
                         Decoded::Frame(frame) => &frame.header,
                         Decoded::Skipped(header) => header,
@@ -172,121 +187,37 @@ impl Connection {
         }
     }
 
-    // --- What goes out ---------------------------------------------------------------------
+    // --- Whose turn it is, and who waits ---------------------------------------------------
 
-    /// Answers HELLO. Requests come from now on.
-    ///
-    /// # Panics
-    ///
-    /// If no [`Event::Hello`] waits for it.
-    pub fn welcome(&mut self, welcome: &Welcome) {
-        let Phase::Greeting { corr_id, flags } = self.phase else {
-            panic!("a welcome answers a HELLO");
-        };
-        self.phase = Phase::Open;
-        let header = Header {
-            flags: Flags::RESP.with(flags),
-            code: 200,
-            app: CONTROL,
-            corr_id,
-            ..Header::default()
-        };
-        self.push(&header, &[], welcome.encode().into());
+    /// Parks a stream: it waits, and is none of the [most](ConnectionLimits::max_streams) any more.
+    /// Whether it is parked now: not if [so many](ConnectionLimits::max_parked) are already, or if
+    /// it is not open.
+    pub fn park(&mut self, corr_id: u64) -> bool {
+        self.streams.park(corr_id, self.limits.max_parked)
     }
 
-    /// Begins the answer of a stream: status, fields, and the first of the body. Unless it `ends`
-    /// with it, the stream has turns from now on. Nothing happens if the stream is not open.
-    pub fn respond(&mut self, corr_id: u64, code: u16, fields: &[u8], body: Bytes, ends: bool) {
-        self.answer(corr_id, Flags::START, code, fields, body, ends);
-        if !ends {
-            self.streams.begin_turns(corr_id);
-        }
+    /// The stream waits no longer. There may be more streams than the most for a while; none is
+    /// opened until there are fewer.
+    pub fn unpark(&mut self, corr_id: u64) {
+        self.streams.unpark(corr_id);
     }
 
-    /// Goes on with an answer, on the stream's [turn](Self::poll_turn).
-    pub fn respond_more(&mut self, corr_id: u64, code: u16, body: Bytes, ends: bool) {
-        self.answer(corr_id, Flags::default(), code, &[], body, ends);
-        if !ends {
-            self.streams.next_turn(corr_id);
-        }
+    /// Streams that are parked.
+    pub fn parked(&self) -> usize {
+        self.streams.parked()
     }
 
-    fn answer(
-        &mut self,
-        corr_id: u64,
-        flags: Flags,
-        code: u16,
-        fields: &[u8],
-        body: Bytes,
-        ends: bool,
-    ) {
-        let Some(app) = self.streams.app(corr_id) else {
-            return;
-        };
-        let end = if ends { Flags::END } else { Flags::default() };
-        let header = Header {
-            flags: Flags::RESP.with(flags).with(end),
-            code,
-            app,
-            corr_id,
-            ..Header::default()
-        };
-        match self.compressed(corr_id, fields, &body) {
-            Some(compressed) => {
-                let header = Header {
-                    flags: header.flags.with(Flags::COMP),
-                    ..header
-                };
-                self.push(&header, &[], compressed);
-            }
-            None => self.push(&header, fields, body),
-        }
-        if ends {
-            self.streams.answered(corr_id);
-        }
-    }
-
-    /// Ends a stream, open or not, with an error: its status and its document. A stream of which
-    /// more is still to come is passed over from now on. `app` is the family in an answer to a
-    /// frame of no stream.
-    pub fn refuse(&mut self, corr_id: u64, app: u16, code: ErrorCode, document: Bytes) {
-        let header = Header {
-            flags: Flags::RESP.with(Flags::END),
-            code: code.status(),
-            app: self.streams.app(corr_id).unwrap_or(app),
-            corr_id,
-            ..Header::default()
-        };
-        self.push(&header, &[], document);
-        self.streams.answered(corr_id);
-    }
-
-    fn push(&mut self, header: &Header, fields: &[u8], body: Bytes) {
-        self.frames_out[header.kind() as usize] += 1;
-        self.encoder.push(header, &[], fields, body);
-    }
-
-    /// A payload compressed, if the peer takes it and it gains by it. What does not gain in one
-    /// chunk is not tried again in the next.
-    fn compressed(&mut self, corr_id: u64, fields: &[u8], body: &Bytes) -> Option<Bytes> {
-        if !self.accepts_compression || !self.streams.compresses(corr_id) {
-            return None;
-        }
-        let ratio = DECOMPRESS_RATIO as usize;
-        let compressed = match fields {
-            [] => deflate(body, ratio),
-            fields => deflate(&[fields, body].concat(), ratio),
-        };
-        if compressed.is_none() {
-            self.streams.compresses_no_more(corr_id);
-        }
-        compressed.map(Bytes::from)
+    /// Gives a stream a turn, unless it has one coming: there is something to tell it.
+    pub fn want_turn(&mut self, corr_id: u64) {
+        self.streams.next_turn(corr_id);
     }
 
     /// The stream whose answer goes on next, if any does.
     pub fn poll_turn(&mut self) -> Option<u64> {
         self.streams.take_turn()
     }
+
+    // --- The socket ------------------------------------------------------------------------
 
     /// Bytes queued and not yet written.
     pub fn queued(&self) -> usize {
@@ -314,41 +245,7 @@ impl Connection {
         self.encoder.advance(count);
     }
 
-    // --- Time, and the end -----------------------------------------------------------------
-
-    /// When [`handle_timeout`](Self::handle_timeout) has something to say, unless something
-    /// happens before.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Opening => Some(self.active + self.limits.hello),
-            // A frame that is on its way is held to its pace instead, which may take longer.
-            Phase::Open if self.is_at_rest() && !self.is_frame_open() => {
-                Some(self.active + self.limits.idle)
-            }
-            Phase::Greeting { .. } | Phase::Open | Phase::Closing => None,
-        }
-    }
-
-    /// Whether the connection's time is over. It is closing then.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return None;
-        }
-        let expired = match self.phase {
-            Phase::Opening => Expired::Hello {
-                begun: self.is_frame_open(),
-            },
-            _ => Expired::Idle,
-        };
-        self.close();
-        Some(expired)
-    }
-
-    /// Nothing more is read, and what was is let go of; what is queued may still be written.
-    pub fn close(&mut self) {
-        self.phase = Phase::Closing;
-        self.decoder = Decoder::new(self.limits.max_frame);
-    }
+    // --- What there is ---------------------------------------------------------------------
 
     /// Whether nothing more will be read.
     pub fn is_closing(&self) -> bool {
@@ -378,13 +275,19 @@ impl Connection {
         Some((header.corr_id, came.saturating_sub(before)))
     }
 
-    /// Whether no answer is owed and nothing is left to write. What a peer still owes of a request
-    /// that has been answered keeps nobody waiting.
+    /// Whether no answer is owed, not even to a parked stream, and nothing is left to write. What a
+    /// peer still owes of a request that has been answered keeps nobody waiting.
     pub fn is_at_rest(&self) -> bool {
         self.queued() == 0 && !self.owes_answers(true)
     }
 
-    /// Streams open now.
+    /// Whether nothing is left to write and answers are owed to parked streams alone, if to any at
+    /// all: there is nothing to do, for a long time perhaps.
+    pub fn only_waits(&self) -> bool {
+        self.queued() == 0 && self.streams.only_wait()
+    }
+
+    /// Streams open now, parked ones too.
     pub fn streams(&self) -> usize {
         self.streams.len()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 
 use super::*;
@@ -10,14 +10,20 @@ use crate::codec::Frame;
 use crate::compression::inflate;
 use crate::frame::HEADER_BYTES;
 use crate::limits::{OAP_FRAME_BYTES, OAP_READ_BYTES};
-use crate::operation::{HELLO, Hello, Operation};
+use crate::operation::{HELLO, Hello, Operation, Welcome};
+
+#[path = "connection_waiting_tests.rs"]
+mod waiting;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: ConnectionLimits = ConnectionLimits {
     max_frame: OAP_FRAME_BYTES,
     max_streams: 3,
+    max_parked: 2,
     hello: Duration::from_secs(5),
     idle: Duration::from_secs(60),
+    ping: Duration::from_secs(20),
+    ping_patience: Duration::from_secs(15),
 };
 
 const OPEN: Flags = Flags::REQ.with(Flags::START);
@@ -532,6 +538,18 @@ enum Step {
     Refuse {
         corr_id: u64,
     },
+    Park {
+        corr_id: u64,
+    },
+    Unpark {
+        corr_id: u64,
+    },
+    Notify {
+        corr_id: u64,
+    },
+    WantTurn {
+        corr_id: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -542,6 +560,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..6_u64, any::<bool>()).prop_map(|(corr_id, ends)| Step::Answer { corr_id, ends }),
         2 => any::<bool>().prop_map(|ends| Step::Turn { ends }),
         1 => (0..6_u64).prop_map(|corr_id| Step::Refuse { corr_id }),
+        2 => (0..6_u64).prop_map(|corr_id| Step::Park { corr_id }),
+        1 => (0..6_u64).prop_map(|corr_id| Step::Unpark { corr_id }),
+        1 => (0..6_u64).prop_map(|corr_id| Step::Notify { corr_id }),
+        1 => (0..6_u64).prop_map(|corr_id| Step::WantTurn { corr_id }),
     ]
 }
 
@@ -585,6 +607,13 @@ proptest! {
                 Step::Refuse { corr_id } => if answering.contains(&corr_id) {
                     connection.refuse(corr_id, 1, ErrorCode::Deadline, Bytes::new());
                 }
+                Step::Park { corr_id } => {
+                    let parked = connection.park(corr_id);
+                    prop_assert!(!parked || answering.contains(&corr_id));
+                }
+                Step::Unpark { corr_id } => connection.unpark(corr_id),
+                Step::Notify { corr_id } => connection.notify(corr_id, 200, false, b"", Bytes::new()),
+                Step::WantTurn { corr_id } => connection.want_turn(corr_id),
             }
             for frame in sent(&mut connection) {
                 let corr_id = frame.header.corr_id;
@@ -593,7 +622,9 @@ proptest! {
                     answering.remove(&corr_id);
                 }
             }
-            prop_assert!(connection.streams() <= LIMITS.max_streams);
+            prop_assert!(connection.parked() <= LIMITS.max_parked);
+            prop_assert!(connection.streams() <= LIMITS.max_streams + LIMITS.max_parked);
+            prop_assert_eq!(connection.only_waits(), connection.parked() == answering.len());
             prop_assert_eq!(connection.owes_answers(true), !answering.is_empty());
         }
     }

@@ -44,6 +44,8 @@ error_codes! {
     BadRequest = "bad_request", 400, false, "Malformed request";
     /// Not `b3:` and 64 lowercase hex digits.
     BadAddress = "bad_address", 400, false, "Malformed address";
+    /// Not a name, or not a queue's.
+    BadName = "bad_name", 400, false, "Malformed name";
     /// The body does not decode under its declared coding.
     BadEncoding = "bad_encoding", 400, false, "Body does not match its encoding";
     /// A tenant other than 0: the node has one.
@@ -74,6 +76,8 @@ error_codes! {
     HeadTimeout = "head_timeout", 408, true, "The request head took too long";
     /// The request body stalled or came too slowly.
     BodyTimeout = "body_timeout", 408, true, "The request body took too long";
+    /// An object that a name points at is not deleted.
+    Pinned = "pinned", 409, false, "A name points at it";
     /// A precondition of the request does not hold.
     PreconditionFailed = "precondition_failed", 412, false, "Precondition failed";
     /// A body over its cap.
@@ -90,8 +94,12 @@ error_codes! {
     RangeUnsatisfiable = "range_unsatisfiable", 416, false, "Range not satisfiable";
     /// The body does not hash to the address it was put under.
     DigestMismatch = "digest_mismatch", 422, false, "Body does not match the address";
+    /// The idempotency key has been used for another message.
+    IdempotencyMismatch = "idempotency_mismatch", 422, false, "Idempotency key of another message";
     /// Over the request rate.
     RateLimited = "rate_limited", 429, true, "Too many requests";
+    /// Over a bound of names, queues, messages, waiters or keys.
+    QuotaExceeded = "quota_exceeded", 429, true, "Quota exceeded";
     /// More streams at once than a connection may have.
     TooManyStreams = "too_many_streams", 429, true, "Too many streams";
     /// Request head over its size or field cap.

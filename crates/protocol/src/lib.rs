@@ -14,6 +14,7 @@
 //! - [`compression`]: a frame's payload under zstd, inflated within bounds.
 //! - [`connection`]: what a node makes of the frames of one connection, as a state machine.
 //! - [`capability`]: what a right looks like: macaroons, their caveats, and signed grants.
+//! - [`name`]: how names and queues are spelled.
 //! - [`operation`]: the operations below the framing, and the fields of their payloads.
 
 pub mod address;
@@ -27,6 +28,7 @@ pub mod group;
 pub mod hasher;
 pub mod limits;
 pub mod manifest;
+pub mod name;
 pub mod operation;
 
 pub use address::Address;

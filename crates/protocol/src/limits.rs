@@ -119,6 +119,10 @@ pub const CONNECTIONS_FD_PERCENT: usize = 60;
 pub const FACET_STORAGE_READ: usize = IN_FLIGHT;
 /// Permits of the storage facet's writes; see [`FACET_STORAGE_READ`].
 pub const FACET_STORAGE_WRITE: usize = IN_FLIGHT;
+/// Permits of the names' facet; see [`FACET_STORAGE_READ`].
+pub const FACET_INDEX: usize = IN_FLIGHT;
+/// Permits of the mailbox's facet; see [`FACET_STORAGE_READ`].
+pub const FACET_MAILBOX: usize = IN_FLIGHT;
 /// Connections handed to one worker that it has not yet picked up.
 pub const WORKER_BACKLOG: usize = 256;
 /// Listen backlog of every listener.
@@ -184,6 +188,107 @@ pub const OAP_INLINE_BYTES: usize = 4 * KIB;
 /// HELLO's document.
 pub const OAP_HELLO_BYTES: usize = 4 * KIB;
 
+// --- Names, queues, events -----------------------------------------------------------------
+
+/// Longest name of an object.
+pub const NAME_BYTES: usize = 255;
+/// Names at once.
+pub const NAMES: usize = 2_097_152;
+/// What a name costs beyond its bytes, charged to the memory budget.
+pub const NAME_OVERHEAD_BYTES: u64 = 200;
+/// Names on one page of a list, at most ...
+pub const LIST_NAMES: usize = 1000;
+/// ... and unless more or fewer are asked for.
+pub const LIST_NAMES_DEFAULT: usize = 100;
+
+/// Longest name of a queue; its dead letters' is four longer.
+pub const QUEUE_NAME_BYTES: usize = 80;
+/// Queues at once.
+pub const QUEUES: usize = 10_000;
+/// What a queue costs beyond its messages, charged to the memory budget.
+pub const QUEUE_OVERHEAD_BYTES: u64 = 1500;
+/// Shards of the map of queues. They share no lock but for the lookup.
+pub const QUEUE_SHARDS: usize = 64;
+/// Messages of one queue, its dead letters included.
+pub const QUEUE_MESSAGES: u64 = 1_000_000;
+/// Messages of all queues.
+pub const MESSAGES: u64 = 4 * QUEUE_MESSAGES;
+/// Share of the memory budget that the messages of one queue may take, in percent ...
+pub const QUEUE_BYTES_PERCENT: u64 = 25;
+/// ... and those of all queues.
+pub const MESSAGES_BYTES_PERCENT: u64 = 50;
+/// What a message costs beyond its bytes and its place in the queue: allocations and their owner.
+pub const MESSAGE_OVERHEAD_BYTES: u64 = 128;
+/// Largest message by default; configurable up to [`MESSAGE_BYTES_MAX`].
+pub const MESSAGE_BYTES: usize = 256 * KIB;
+/// Largest message that an operator may allow: a one-shot body.
+pub const MESSAGE_BYTES_MAX: usize = ONE_SHOT_BYTES;
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Shortest time that an operator may set.
+pub const IDEMPOTENCY_WINDOW_MIN: Duration = Duration::from_secs(1);
+/// Longest.
+pub const IDEMPOTENCY_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Idempotency keys of one queue: one more is refused, since none is forgotten early.
+pub const IDEMPOTENCY_KEYS: usize = 65_536;
+/// What an idempotency key costs: it is kept as hashes, whatever its length.
+pub const IDEMPOTENCY_KEY_CHARGE: u64 = 256;
+/// Longest idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// How long a message that was received is nobody else's, unless less or more is asked for.
+pub const VISIBILITY: Duration = Duration::from_secs(30);
+/// Most that may be asked for.
+pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+/// Longest delay of a message.
+pub const DELAY_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Deliveries of a message before it is a dead letter.
+pub const MAX_DELIVERIES: u32 = 5;
+/// Most that an operator may set: each is kept in the message's history.
+pub const MAX_DELIVERIES_MAX: u32 = 100;
+/// Messages of one receive.
+pub const RECEIVE_MESSAGES: usize = 256;
+/// Bytes of the bodies of one receive, unless the first alone is longer.
+pub const RECEIVE_BYTES: usize = MIB;
+/// Leases and delays that a command ends, if they are over, before it does its own work.
+pub const SETTLE_MESSAGES: usize = 64;
+/// Most messages that are looked at under one hold of a queue's lock: some tens of microseconds.
+pub const QUEUE_TURN_MESSAGES: usize = 256;
+/// Most queues looked at by one sweep of what is due in them, so that it never stalls its thread.
+pub const SWEEP_QUEUES: usize = 64;
+/// Receipts of one ack, nack or extend.
+pub const RECEIPTS: usize = 256;
+/// Longest receipt, and longest id of a message.
+pub const RECEIPT_CHARS: usize = 64;
+/// A queue that has neither messages nor keys nor waiters is forgotten after this.
+pub const QUEUE_IDLE: Duration = Duration::from_secs(10 * 60);
+/// Queues with metrics of their own, the first by name; the rest is summed.
+pub const METRIC_QUEUES: usize = 100;
+
+/// Longest wait of a long-poll; longer ones are cut to it. Within [`REQUEST_DEADLINE`].
+pub const WAIT_MAX: Duration = Duration::from_secs(4);
+/// Parked waits per node: long-polls, subscriptions, watches and event streams.
+pub const WAITERS: usize = 16_384;
+/// Parked waits per connection.
+pub const CONNECTION_WAITERS: usize = 1024;
+/// Messages that one subscription may have leased at once.
+pub const SUBSCRIPTION_CREDIT: u16 = 1024;
+/// An OAP connection with parked waits is pinged when nothing has come for this long ...
+pub const OAP_PING: Duration = Duration::from_secs(20);
+/// ... and closed when nothing comes within this after a ping.
+pub const OAP_PING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Events that the bus remembers: a subscriber further behind has missed some.
+pub const BUS_EVENTS: usize = 512;
+/// Longest id of an event.
+pub const EVENT_ID_CHARS: usize = 64;
+/// How often a stream of server-sent events says that it lives.
+pub const SSE_HEARTBEAT: Duration = Duration::from_secs(2);
+/// Routes from the bus into queues.
+pub const ROUTES: usize = 64;
+/// How long an event that found no room in its queue counts against readiness: more than
+/// [`READINESS_HOLD`], so that a single one is noticed.
+pub const ROUTE_DROP_WINDOW: Duration = Duration::from_secs(2);
+
 // --- Capabilities --------------------------------------------------------------------------
 
 /// A capability token, in bytes.
@@ -212,10 +317,6 @@ pub const UNAUTHENTICATED_RATE_PERCENT: u64 = 20;
 pub const UNAUTHENTICATED_RATE_MIN: u64 = 20;
 /// Burst of that bucket: this much time's worth.
 pub const UNAUTHENTICATED_BURST: Duration = Duration::from_secs(1);
-/// Longest name of an object.
-pub const NAME_BYTES: usize = 255;
-/// Longest name of a queue.
-pub const QUEUE_BYTES: usize = 80;
 
 // --- Grants --------------------------------------------------------------------------------
 
@@ -353,6 +454,18 @@ const _: () = assert!(CAPABILITY_BYTES < 1 << 14);
 const _: () = assert!(CAPABILITY_BYTES <= u16::MAX as usize && CAPABILITY_BYTES < OAP_READ_BYTES);
 const _: () = assert!(TICKET_TTL.as_secs() <= TICKET_TTL_MAX.as_secs());
 const _: () = assert!(IN_FLIGHT <= CONCURRENCY_MAX && CONNECTIONS <= CONCURRENCY_MAX);
+const _: () = assert!(LIST_NAMES_DEFAULT <= LIST_NAMES && LIST_NAMES <= u16::MAX as usize);
+const _: () = assert!(QUEUE_MESSAGES <= MESSAGES && QUEUE_BYTES_PERCENT <= MESSAGES_BYTES_PERCENT);
+const _: () = assert!(MESSAGES_BYTES_PERCENT < MEMORY_DEGRADED_PERCENT);
+const _: () = assert!(MESSAGE_BYTES <= MESSAGE_BYTES_MAX);
+const _: () = assert!(VISIBILITY.as_secs() <= VISIBILITY_MAX.as_secs());
+const _: () = assert!(MAX_DELIVERIES <= MAX_DELIVERIES_MAX);
+const _: () = assert!(WAIT_MAX.as_millis() < REQUEST_DEADLINE.as_millis());
+const _: () = assert!(CONNECTION_WAITERS <= WAITERS);
+const _: () = assert!(
+    // Milliseconds of a field of 32 bits.
+    VISIBILITY_MAX.as_millis() <= u32::MAX as u128 && DELAY_MAX.as_millis() <= u32::MAX as u128
+);
 const _: () = assert!(MAX_OBJECT_BYTES <= OBJECT_BYTES_MAX && RATE_PER_SECOND <= RATE_MAX);
 // Around a caveat there are at most 5 bytes.
 const _: () = assert!(

@@ -4,15 +4,29 @@
 //! A payload is one byte string that may be cut anywhere between frames, so a parser of the fields
 //! in front of a body may be asked before they are all there, and then asks for more.
 
+mod events;
 mod fields;
 mod hello;
+mod mailbox;
+mod name;
 mod object;
 mod token;
 
+pub use events::{EventFrame, EventsRequest, LaggedFrame};
 pub use fields::{FieldsError, Parsed};
 pub use hello::{Hello, HelloError, Transports, Welcome};
+pub use mailbox::{
+    AckRequest, Delivery, ExtendRequest, NackRequest, PurgeReply, QueueRequest, ReceiveRequest,
+    RedriveReply, RedriveRequest, SendReply, SendRequest, SubscribeRequest, Verdict,
+    decode_verdicts, encode_receipt,
+};
+pub use name::{
+    EXPECT_ABSENT, EXPECT_ANY, NameDeleteRequest, NameEntry, NameListRequest, NameReadRequest,
+    NameReply, NameRequest, NameSetReply, NameSetRequest, NameWatchRequest,
+};
 pub use object::{
     GetReply, GetRequest, HeadReply, PutReply, PutRequest, decode_addresses, decode_presence,
+    resolve,
 };
 pub use token::{TOKEN_TEXT_BYTES, TokenReply};
 
@@ -75,6 +89,38 @@ operations! {
     ObjectHead = 2, 5, "object head";
     /// The chaining values of an object.
     ObjectManifest = 2, 6, "object manifest";
+    /// Where a name points.
+    NameGet = 3, 1, "name get";
+    /// Point a name at an object.
+    NameSet = 3, 2, "name set";
+    /// Remove a name.
+    NameDelete = 3, 3, "name delete";
+    /// Names that begin so, a page of them.
+    NameList = 3, 4, "name list";
+    /// Names that begin so, and what becomes of them.
+    NameWatch = 3, 5, "name watch";
+    /// Read the object that a name points at.
+    NameRead = 3, 6, "name read";
+    /// Put a message into a queue.
+    Send = 4, 1, "send";
+    /// Lease messages of a queue.
+    Receive = 4, 2, "receive";
+    /// Be done with messages.
+    Ack = 4, 3, "ack";
+    /// Give messages back.
+    Nack = 4, 4, "nack";
+    /// Keep messages longer.
+    Extend = 4, 5, "extend";
+    /// How much a queue holds.
+    QueueStats = 4, 6, "stats";
+    /// Messages of a queue as they come.
+    Subscribe = 4, 7, "subscribe";
+    /// Remove all messages of a queue.
+    Purge = 4, 8, "purge";
+    /// Move dead letters back to their queue.
+    Redrive = 4, 9, "redrive";
+    /// The events of the bus as they come.
+    Events = 5, 1, "events";
 }
 
 #[cfg(test)]

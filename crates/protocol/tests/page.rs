@@ -4,7 +4,11 @@
 use bytes::BufMut;
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header};
-use micronode_protocol::limits::OAP_FRAME_BYTES;
+use micronode_protocol::limits::{
+    CONNECTION_WAITERS, LIST_NAMES, LIST_NAMES_DEFAULT, MESSAGE_BYTES, OAP_FRAME_BYTES, OAP_PING,
+    OAP_PING_PATIENCE, RECEIPTS, RECEIVE_MESSAGES, SUBSCRIPTION_CREDIT, VISIBILITY, WAIT_MAX,
+    WAITERS,
+};
 use micronode_protocol::operation::{
     GetReply, GetRequest, Hello, Operation, PutReply, PutRequest, Welcome,
 };
@@ -80,10 +84,33 @@ fn every_error_of_framing_is_there_with_its_status() {
         ErrorCode::FrameOversize,
         ErrorCode::ChunkTooLarge,
         ErrorCode::TooManyStreams,
+        ErrorCode::QuotaExceeded,
         ErrorCode::DecompressBound,
         ErrorCode::BadEncoding,
     ] {
         assert!(listed.contains(&code), "{code}");
+    }
+}
+
+#[test]
+fn the_bounds_of_names_queues_and_waits_are_the_ones_of_the_code() {
+    let (ping, patience) = (OAP_PING.as_secs(), OAP_PING_PATIENCE.as_secs());
+    for said in [
+        format!("may have {CONNECTION_WAITERS} parked at once, a node {WAITERS}"),
+        format!("never longer than {} s", WAIT_MAX.as_secs()),
+        format!("`credit` (1 to {SUBSCRIPTION_CREDIT})"),
+        format!("limit u16 (0: {LIST_NAMES_DEFAULT})"),
+        format!("in byte order, at most {LIST_NAMES};"),
+        format!("visibility_ms u32 (0: {} s)", VISIBILITY.as_secs()),
+        format!("receipt str16 for each, at most {RECEIPTS}"),
+        format!("at most `max` messages, of {RECEIVE_MESSAGES} and"),
+        format!("{} KiB at most unless", MESSAGE_BYTES / 1024),
+        format!("nothing has come from it for {ping} s"),
+        format!("| {ping} s since the client's last frame |"),
+        format!("Nothing within {patience} s: closed"),
+        format!("from that ping | {patience} s |"),
+    ] {
+        assert!(PAGE.contains(&said), "{said}");
     }
 }
 

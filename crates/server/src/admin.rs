@@ -19,7 +19,7 @@ use http_body_util::Full;
 use micronode_hardening::layers::{HeadLayer, InFlightLayer, RespondLayer};
 use micronode_hardening::{HeldBody, InFlight, Permit, Refusal};
 use micronode_protocol::ErrorCode;
-use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::capability::caveat::{Op, Ops};
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::ADMIN_IN_FLIGHT;
 use prometheus_client::registry::Registry;
@@ -117,7 +117,7 @@ impl Admin {
             return Err(Failed::Missing.error());
         };
         let access = Access {
-            op: Some(Op::Admin),
+            ops: Ops::of(&[Op::Admin]),
             resource: Resource::None,
             body: 0,
         };

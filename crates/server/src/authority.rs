@@ -17,12 +17,14 @@ mod exchange;
 mod failure;
 mod holder;
 mod mint;
+mod scope;
 mod token_rates;
 
 pub(crate) use body::Standing;
 pub(crate) use failure::Failed;
 pub(crate) use holder::Holder;
 pub(crate) use mint::Mint;
+pub(crate) use scope::Scope;
 
 use crate::call::CallError;
 use crate::clock;
@@ -288,7 +290,7 @@ fn fresh() -> Fresh {
     }
 }
 
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system has randomness");
     bytes

@@ -3,13 +3,22 @@
 //! An ingress turns bytes into a [`Call`] and a [`Reply`] into bytes; it decides nothing else. A
 //! new operation is one variant here, one arm in `dispatch`, and one arm in each ingress.
 
-use crate::authority::Mint;
+pub(crate) mod name;
+pub(crate) mod queue;
+
+use crate::authority::{Mint, Scope};
+use crate::feed::Feed;
+use crate::waiting::Wait;
 use bytes::Bytes;
 use http_body::Body;
+use micronode_engine::mailbox::{QueueStats, Redriven, Sent};
+use micronode_engine::names::{Expected, NameEntry};
 use micronode_engine::{Object, Stored};
 use micronode_hardening::{BodyError, Reason, Refusal};
-use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::{Address, ErrorCode, limits};
+use name::{Name, NameList, NameSet};
+use queue::{Message, Messages, Queue, Receive, Settle, Settled, Subscribe};
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
@@ -43,6 +52,37 @@ pub(crate) enum Command {
     Mint(Mint),
     /// Make a token of a grant.
     Exchange { grant: Zeroizing<Vec<u8>> },
+
+    /// Where a name points.
+    NameGet { name: Name, scope: Scope },
+    /// The object that a name points at.
+    NameRead { name: Name, scope: Scope },
+    /// Point a name at an object.
+    NameSet(NameSet),
+    /// Remove a name.
+    NameDelete { name: Name, expected: Expected },
+    /// A page of names.
+    NameList(NameList),
+    /// Names and their changes as they come.
+    NameWatch { prefix: String, scope: Scope },
+
+    /// Put a message into a queue.
+    Send(Message),
+    /// Lease messages, and wait for some if there are none.
+    Receive(Receive),
+    /// Lease messages as they come.
+    Subscribe(Subscribe),
+    /// Acknowledge, give back or keep messages.
+    Settle(Settle),
+    /// How many messages are in what state.
+    QueueStats { queue: Queue },
+    /// Throw all messages of a queue away.
+    Purge { queue: Queue },
+    /// Bring dead letters back.
+    Redrive { queue: Queue, limit: u32 },
+
+    /// What happens, from after the event with this id on; from now on for none.
+    Events { after: Option<String>, scope: Scope },
 }
 
 /// A token that was made, as text.
@@ -65,11 +105,21 @@ pub(crate) enum Cost {
     Free,
 }
 
+/// The part of the node that a request works on, whose permits it takes; `None` takes none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Facet {
+    None,
+    StorageRead,
+    StorageWrite,
+    Index,
+    Mailbox,
+}
+
 /// What a request must bring to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// A capability that allows this operation; `None` for what any valid one allows.
-    Capability(Option<Op>),
+    /// A capability that allows one of these operations; none for what any valid one allows.
+    Capability(Ops),
     /// A grant, which is looked at when it is there.
     Grant,
 }
@@ -104,6 +154,37 @@ pub(crate) enum Reply {
     Token(Token),
     /// The answer to a ping.
     Pong,
+
+    /// Where a name points, and the revision of that.
+    Pointer(Address, u64),
+    /// What a name points at, and the revision of that.
+    Named(Arc<Object>, u64),
+    /// A name has been set; `created` if there was none.
+    NameSet {
+        name: Name,
+        address: Address,
+        revision: u64,
+        created: bool,
+    },
+    /// A page of names, and whether more follow.
+    Names(Vec<NameEntry>, bool),
+
+    /// A message has been sent.
+    Sent(Sent),
+    /// Messages that were leased.
+    Messages(Messages),
+    /// There is none yet.
+    Waits(Box<Wait>),
+    /// What became of leases.
+    Settled(Settled),
+    /// How many messages are in what state.
+    QueueStats(QueueStats),
+    /// So many messages have been thrown away.
+    Purged(u64),
+    /// Dead letters have been brought back.
+    Redriven(Redriven),
+    /// An answer that goes on.
+    Feed(Box<Feed>),
 }
 
 /// A failed operation: the public code, what to tell the caller, and when to come back.

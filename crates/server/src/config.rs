@@ -13,11 +13,13 @@ pub mod duration;
 mod field;
 mod file;
 mod key;
+mod list;
 mod load;
 mod memory;
 mod nearest;
 mod print;
 mod problem;
+mod route;
 pub mod size;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +35,7 @@ pub use key::{KEYS, Key, Rule};
 pub use load::{Loaded, Sources, load, process_environment};
 pub use memory::MemoryError;
 pub use problem::{ConfigError, Origin, Problem, Reason};
+pub use route::Route;
 
 /// A checked configuration. [`Default`] is the node's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,10 @@ pub struct Config {
     pub tls: Tls,
     /// Who may do what.
     pub auth: Auth,
+    /// Which events go into which queue; no two have the same name.
+    pub routes: Vec<Route>,
+    /// What metrics tell.
+    pub metrics: Metrics,
     /// The log.
     pub log: Log,
 }
@@ -105,8 +112,28 @@ pub struct Limits {
     /// Time after SIGTERM in which new connections are still accepted; writes on them are told 503.
     /// At most half of `drain_deadline` is taken.
     pub drain_grace: Duration,
+    /// Receives, subscriptions and streams of events that wait at once.
+    pub waiters: usize,
     /// Permits per facet.
     pub facets: Facets,
+    /// Bounds of queues.
+    pub mailbox: Mailbox,
+}
+
+/// The `[limits.mailbox]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Messages in one queue, its dead letters included.
+    pub max_messages: u64,
+    /// Bytes of them. `auto` stands for [`QUEUE_BYTES_PERCENT`](limits::QUEUE_BYTES_PERCENT) of
+    /// the memory budget.
+    pub max_bytes: Budget,
+    /// Largest message.
+    pub max_body: usize,
+    /// Deliveries before a message is a dead letter.
+    pub max_deliveries: u32,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
 }
 
 /// The `[limits.facets]` section: calls at work at once per facet.
@@ -116,22 +143,26 @@ pub struct Facets {
     pub storage_read: usize,
     /// Writes of objects.
     pub storage_write: usize,
+    /// Names.
+    pub index: usize,
+    /// Queues.
+    pub mailbox: usize,
 }
 
 /// The `[memory]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
-    /// Bytes that objects, queues, buffers and decoders may hold together. `auto` stands for
-    /// [`Loaded::memory_bytes`].
+    /// Bytes that objects, queues, buffers and decoders may hold together. `auto` is half of what
+    /// the machine or its control group has: [`Loaded::memory_bytes`].
     pub budget: Budget,
     /// What gives way when the budget is full.
     pub eviction: Eviction,
 }
 
-/// `memory.budget`.
+/// Bytes of memory for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// Half of what the machine or its control group has.
+    /// A share of what there is.
     Auto,
     /// This many bytes.
     Bytes(u64),
@@ -205,6 +236,13 @@ impl Auth {
     pub fn issuer(&self, id: &IssuerId) -> Option<&Issuer> {
         self.issuers.iter().find(|issuer| issuer.key.id() == id)
     }
+}
+
+/// The `[metrics]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Tell queues by their names.
+    pub queue_names: bool,
 }
 
 /// The `[log]` section.
@@ -317,9 +355,19 @@ impl Default for Config {
                 oap_streams: limits::OAP_STREAMS,
                 drain_deadline: limits::DRAIN_DEADLINE,
                 drain_grace: limits::DRAIN_GRACE,
+                waiters: limits::WAITERS,
                 facets: Facets {
                     storage_read: limits::FACET_STORAGE_READ,
                     storage_write: limits::FACET_STORAGE_WRITE,
+                    index: limits::FACET_INDEX,
+                    mailbox: limits::FACET_MAILBOX,
+                },
+                mailbox: Mailbox {
+                    max_messages: limits::QUEUE_MESSAGES,
+                    max_bytes: Budget::Auto,
+                    max_body: limits::MESSAGE_BYTES,
+                    max_deliveries: limits::MAX_DELIVERIES,
+                    idempotency_window: limits::IDEMPOTENCY_WINDOW,
                 },
             },
             memory: Memory {
@@ -342,6 +390,8 @@ impl Default for Config {
                 deny: Deny::default(),
                 issuers: Vec::new(),
             },
+            routes: Vec::new(),
+            metrics: Metrics { queue_names: false },
             log: Log {
                 level: LogLevel::Warn,
                 format: LogFormat::Text,

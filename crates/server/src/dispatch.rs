@@ -1,12 +1,19 @@
 //! From a [`Call`] to the engine that answers it.
 
 use crate::buffer::collect;
+use crate::call::name::{NameList, NameSet};
+use crate::call::queue::{Message, Settle, Settled, Settling};
 use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
+use crate::feed::{EventFeed, Feed, Subscription, Watch};
 use crate::node::Node;
+use crate::waiting::{Wait, millis};
 use http_body_util::BodyExt;
-use micronode_engine::{GetError, IntegrityError, OverBudget, PutError, PutHead};
+use micronode_engine::mailbox::{self, Idempotency, SendError, TooManyQueues};
+use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
+use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::capability::Resource;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
 pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError> {
@@ -32,9 +39,7 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             ))
         }
         Command::Delete { address } => {
-            node.store
-                .delete(clock::now(), &address)
-                .map_err(|_| not_found())?;
+            node.store.delete(clock::now(), &address)?;
             Ok(Reply::Deleted)
         }
         Command::Exchange { grant } => {
@@ -46,7 +51,138 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             let default = node.config.load().auth.token_ttl;
             Ok(Reply::Token(node.authority.mint(default, &mint)?))
         }
+
+        Command::NameGet { name, scope } => {
+            let (address, revision) = node.names.get(&name).ok_or_else(no_such_name)?;
+            scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
+            Ok(Reply::Pointer(address, revision))
+        }
+        Command::NameRead { name, scope } => {
+            let (address, revision) = node.names.get(&name).ok_or_else(no_such_name)?;
+            scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
+            let object = node
+                .store
+                .get(clock::now(), &address)
+                .map_err(|error| match error {
+                    // It pointed elsewhere, or nowhere, a moment later.
+                    GetError::NotFound(_) => no_such_name(),
+                    GetError::Integrity(error) => error.into(),
+                })?;
+            Ok(Reply::Named(object, revision))
+        }
+        Command::NameSet(set) => set_name(node, set),
+        Command::NameDelete { name, expected } => {
+            let publish = |change: &NameChange<'_>| node.events.name(change);
+            node.names.delete(&name, &expected, publish)?;
+            Ok(Reply::Deleted)
+        }
+        Command::NameList(list) => Ok(list_names(node, &list)),
+        Command::NameWatch { prefix, scope } => {
+            let watch = Watch::new(node, &prefix, scope)?;
+            Ok(Reply::Feed(Box::new(Feed::Names(watch))))
+        }
+
+        Command::Send(message) => send(node, &message),
+        Command::Receive(receive) => Wait::begin(node, receive),
+        Command::Subscribe(subscribe) => {
+            let subscription = Subscription::new(node, &subscribe)?;
+            Ok(Reply::Feed(Box::new(Feed::Messages(subscription))))
+        }
+        Command::Settle(settle) => Ok(settled(node, settle)),
+        Command::QueueStats { queue } => {
+            let stats = node.mailbox.stats(clock::now(), queue.as_ref());
+            Ok(Reply::QueueStats(stats.ok_or_else(no_such_queue)?))
+        }
+        Command::Purge { queue } => {
+            let removed = node.mailbox.purge(clock::now(), queue.as_ref());
+            Ok(Reply::Purged(removed.ok_or_else(no_such_queue)?))
+        }
+        Command::Redrive { queue, limit } => {
+            let redriven = node.mailbox.redrive(clock::now(), queue.text(), limit);
+            Ok(Reply::Redriven(redriven.ok_or_else(no_such_queue)?))
+        }
+
+        Command::Events { after, scope } => {
+            let events = EventFeed::new(node, after.as_deref(), scope)?;
+            Ok(Reply::Feed(Box::new(Feed::Events(events))))
+        }
     }
+}
+
+fn set_name(node: &Node, set: NameSet) -> Result<Reply, CallError> {
+    let NameSet {
+        name,
+        address,
+        expected,
+    } = set;
+    let publish = |change: &NameChange<'_>| node.events.name(change);
+    let set = node
+        .names
+        .set(clock::now(), &name, &address, &expected, publish)?;
+    Ok(Reply::NameSet {
+        name,
+        address,
+        revision: set.revision,
+        created: set.created,
+    })
+}
+
+/// A page, as far as the scope goes. Only one of an object can show few of many names; for it, the
+/// rest of the index is looked through.
+fn list_names(node: &Node, list: &NameList) -> Reply {
+    let Some(prefix) = list.scope.names_under(&list.prefix) else {
+        return Reply::Names(Vec::new(), false);
+    };
+    let mut entries: Vec<NameEntry> = Vec::new();
+    let mut page = Vec::new();
+    let mut after = list.after.clone();
+    loop {
+        let more = node.names.list(&prefix, &after, list.limit, &mut page);
+        if let Some(last) = page.last() {
+            after = last.name.to_string();
+        }
+        entries.extend(page.drain(..).filter(|entry| {
+            let pointer = Resource::Pointer(&entry.name, Some(&entry.address));
+            list.scope.shows(pointer)
+        }));
+        if !more || entries.len() >= list.limit {
+            let more = more || entries.len() > list.limit;
+            entries.truncate(list.limit);
+            return Reply::Names(entries, more);
+        }
+    }
+}
+
+fn send(node: &Node, message: &Message) -> Result<Reply, CallError> {
+    let idempotency = message.key.as_ref().map(|(key, holder)| Idempotency {
+        holder: *holder,
+        key,
+    });
+    let send = mailbox::Send {
+        body: &message.body,
+        delay_ms: millis(message.delay),
+        idempotency,
+    };
+    let queue = message.queue.text();
+    Ok(Reply::Sent(node.mailbox.send(clock::now(), queue, send)?))
+}
+
+fn settled(node: &Node, settle: Settle) -> Reply {
+    let receipts: Vec<&str> = settle.receipts.iter().map(String::as_str).collect();
+    let mut verdicts = Vec::with_capacity(receipts.len());
+    let (now, queue, out) = (clock::now(), settle.queue.as_ref(), &mut verdicts);
+    match settle.how {
+        Settling::Ack => node.mailbox.ack(now, queue, &receipts, out),
+        Settling::Nack(delay) => node.mailbox.nack(now, queue, millis(delay), &receipts, out),
+        Settling::Extend(visibility) => {
+            node.mailbox
+                .extend(now, queue, millis(visibility), &receipts, out);
+        }
+    }
+    Reply::Settled(Settled {
+        receipts: settle.receipts,
+        verdicts,
+    })
 }
 
 async fn put(node: &Node, call: Put) -> Result<Reply, CallError> {
@@ -78,6 +214,94 @@ async fn put(node: &Node, call: Put) -> Result<Reply, CallError> {
 
 fn not_found() -> CallError {
     CallError::new(ErrorCode::NotFound, "no such object here")
+}
+
+fn no_such_name() -> CallError {
+    CallError::new(ErrorCode::NotFound, "no such name here")
+}
+
+fn no_such_queue() -> CallError {
+    CallError::new(
+        ErrorCode::NotFound,
+        "no such queue here: one begins with the first message that is sent to it",
+    )
+}
+
+impl From<DeleteError> for CallError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::NotFound => not_found(),
+            DeleteError::Pinned => Self::new(
+                ErrorCode::Pinned,
+                "a name points at this object; remove the name first, or point it elsewhere",
+            ),
+        }
+    }
+}
+
+impl From<SetError> for CallError {
+    fn from(error: SetError) -> Self {
+        match error {
+            SetError::NoObject => Self::new(
+                ErrorCode::NotFound,
+                "no such object here: put it before a name points at it",
+            ),
+            SetError::Precondition => name_changed(),
+            SetError::Full => quota("the node has as many names as it may have"),
+            SetError::OverBudget(error) => error.into(),
+        }
+    }
+}
+
+impl From<RemoveError> for CallError {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::NotFound => no_such_name(),
+            RemoveError::Precondition => name_changed(),
+        }
+    }
+}
+
+fn name_changed() -> CallError {
+    CallError::new(
+        ErrorCode::PreconditionFailed,
+        "the name is not as expected: read it again, and decide anew",
+    )
+}
+
+fn quota(detail: &'static str) -> CallError {
+    CallError::new(ErrorCode::QuotaExceeded, detail)
+}
+
+impl From<SendError> for CallError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooLarge => Self::new(
+                ErrorCode::BodyTooLarge,
+                "larger than limits.mailbox.max_body; put it as an object, and send its address",
+            ),
+            SendError::Quota(full) => quota(match full {
+                mailbox::Quota::Queues => "the node has as many queues as it may have",
+                mailbox::Quota::Messages => "as many messages wait as may; receive and ack some",
+                mailbox::Quota::Bytes => "as many bytes wait as may; receive and ack some",
+                mailbox::Quota::Keys => {
+                    "the queue remembers as many idempotency keys as it may, for ten minutes each \
+                     unless configured otherwise; come back later, or send without one"
+                }
+            }),
+            SendError::OverBudget(error) => error.into(),
+            SendError::KeyReused => Self::new(
+                ErrorCode::IdempotencyMismatch,
+                "another message has been sent with this key",
+            ),
+        }
+    }
+}
+
+impl From<TooManyQueues> for CallError {
+    fn from(_: TooManyQueues) -> Self {
+        quota("the node has as many queues as it may have")
+    }
 }
 
 /// Memory that the budget does not have: writes are shed until some is given back.

@@ -8,7 +8,7 @@ pub(crate) mod admission;
 
 use crate::authority::{Presented, Standing};
 use crate::buffer::reserve;
-use crate::call::{CallBody, CallError, Cost, Needs};
+use crate::call::{CallBody, CallError, Facet, Needs, Reply};
 use crate::clock;
 use crate::dispatch::dispatch;
 use crate::guard::admission::InProgress;
@@ -18,7 +18,7 @@ use crate::ingress::http::correlation::{self, X_CORR_ID};
 use crate::ingress::http::presented::presented;
 use crate::ingress::http::problem::{self, Failure};
 use crate::ingress::http::routes::{Operation, Route};
-use crate::ingress::http::{self as ingress, origin, respond};
+use crate::ingress::http::{self as ingress, Target, origin, respond};
 use crate::metrics::method_index;
 use crate::node::Node;
 use crate::readiness::State;
@@ -30,12 +30,12 @@ use micronode_hardening::{
     BodyWatch, Deadline, DecodedBody, GuardedBody, HeldBody, Lease, Permit, check_head,
     request_coding,
 };
-use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::ErrorCode;
+use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::{
     GRANT_DEADLINE, GRANT_TEXT_BYTES, GROUP_BYTES, MINT_BYTES, ONE_SHOT_DEADLINE,
 };
-use micronode_protocol::{Address, ErrorCode};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,14 +58,13 @@ pub(crate) async fn serve(
     let method = request.method().clone();
     let (route, segment) = Route::of(request.uri().path());
     // The segment borrows from the request, which the stages consume.
-    let address =
-        matches!(route, Route::Object | Route::Manifest).then(|| ingress::address(segment));
+    let target = Target::of(route, segment);
 
     let mut in_progress = InProgress::begin(&node, route, method_index(&method), started);
     let http1 = request.version() < Version::HTTP_2;
     let request = request.map(Arriving::new);
     let end = request.body().end();
-    let answer = stages(&node, peer, request, route, address, &mut in_progress).await;
+    let answer = stages(&node, peer, request, route, target, &mut in_progress).await;
     let mut response = answer.unwrap_or_else(|failure| {
         node.metrics.rejected(failure.error.code);
         let corr_id = corr_id.to_str().unwrap_or_default();
@@ -85,14 +84,26 @@ pub(crate) async fn serve(
     node.metrics.responded(route, &method, response.status());
     response.headers_mut().insert(X_CORR_ID, corr_id);
     rate_fields(&node, response.headers_mut());
-    if let Some(holder) = &in_progress.holder
-        && response.body().size_hint().lower() > LEASED_BYTES
-    {
-        let (node, holder) = (Arc::clone(&node), Arc::clone(holder));
-        let lease = Lease::new(move || node.stands(&holder));
+    if let Some(lease) = lease(&node, &in_progress, response.body()) {
         response.extensions_mut().insert(lease);
     }
     Ok(response.map(|body| HeldBody::new(body, in_progress)))
+}
+
+/// What a long response is held to: it ends with its token, and one that only waits holds nothing
+/// that a newcomer could have.
+fn lease(node: &Arc<Node>, in_progress: &InProgress, body: &ReplyBody) -> Option<Lease> {
+    if matches!(body.size_hint().exact(), Some(0..=LEASED_BYTES)) {
+        return None;
+    }
+    let lease = in_progress.holder.as_ref().map(|holder| {
+        let (node, holder) = (Arc::clone(node), Arc::clone(holder));
+        Lease::new(move || node.stands(&holder))
+    });
+    if in_progress.is_parked() {
+        return Some(lease.unwrap_or_else(|| Lease::new(|| true)).of_a_waiter());
+    }
+    lease
 }
 
 /// The stages, in the order of refusal.
@@ -101,7 +112,7 @@ async fn stages(
     peer: IpAddr,
     request: Request<Arriving<Incoming>>,
     route: Route,
-    address: Option<Result<Address, CallError>>,
+    target: Result<Target, CallError>,
     in_progress: &mut InProgress,
 ) -> Result<Response<ReplyBody>, Failure> {
     check_head(&request, &node.limits.head)?;
@@ -122,14 +133,14 @@ async fn stages(
     let presented = presented(operation, &head);
     let started = in_progress.started;
     let holder = match operation.needs {
-        Needs::Capability(op) => {
-            let access = access(operation.route, op, &head.headers, address.as_ref());
+        Needs::Capability(ops) => {
+            let access = access(operation, ops, &head.headers, target.as_ref().ok());
             admission::authority(node, &presented, &access, peer, started)?
         }
         Needs::Grant => None,
     };
     in_progress.holder = holder.clone();
-    let address = address.transpose()?;
+    let target = target?;
 
     // Rate, in flight, readiness.
     let permit = match operation.needs {
@@ -149,7 +160,7 @@ async fn stages(
     };
 
     // Facet.
-    in_progress.permits = Some(admission::facet(node, operation.cost, permit)?);
+    in_progress.permits = Some(admission::facet(node, operation.facet, permit)?);
 
     if route == Route::OpenApi {
         return Ok(openapi(node));
@@ -158,14 +169,24 @@ async fn stages(
     let work = async {
         let called = clock::instant();
         let (budget, holder) = (&node.budget, holder.as_ref());
-        let call = ingress::call(operation, &head, address, declared, body, budget, holder).await?;
+        let call = ingress::call(operation, &head, target, declared, body, budget, holder).await?;
         let call = admission::narrow(node, holder.map(Arc::as_ref), call)?;
-        let reply = dispatch(node, call).await?;
-        let mut response = respond(operation, &head, reply, clock::now())?;
+        let mut reply = dispatch(node, call).await?;
+        while let Reply::Waits(mut wait) = reply {
+            in_progress.park();
+            wait.ready(node).await;
+            let (cost, facet) = (operation.cost, operation.facet);
+            in_progress.resume(admission::readmit(node, cost, facet, wait.until()).await?);
+            reply = wait.take();
+        }
+        if matches!(reply, Reply::Feed(_)) {
+            in_progress.park();
+        }
+        let mut response = respond(node, operation, &head, reply, clock::now())?;
         if is_link {
             respond::linked(response.headers_mut());
         }
-        if operation.cost == Cost::Read {
+        if operation.facet == Facet::StorageRead {
             node.metrics.storage_get.observe(clock::instant() - called);
         }
         Ok(response)
@@ -200,18 +221,21 @@ fn no_operation(route: Route, method: &Method) -> Result<Response<ReplyBody>, Fa
 
 /// What a request wants, as far as its head tells.
 fn access<'a>(
-    route: Route,
-    op: Option<Op>,
+    operation: &Operation,
+    ops: Ops,
     headers: &http::HeaderMap,
-    address: Option<&'a Result<Address, CallError>>,
+    target: Option<&'a Target>,
 ) -> Access<'a> {
-    let resource = match (route, address) {
-        (Route::Has, _) => Resource::Each,
-        (_, Some(Ok(address))) => Resource::Object(address),
-        _ => Resource::None,
+    let resource = match (operation.route, target) {
+        (Route::Has | Route::Names | Route::Events, _) => Resource::Each,
+        (_, Some(Target::Object(address))) => Resource::Object(address),
+        (_, Some(Target::Name(name))) if operation.method == Method::DELETE => Resource::Name(name),
+        (_, Some(Target::Name(name))) => Resource::Pointer(name, None),
+        (_, Some(Target::Queue(queue))) => Resource::Queue(queue.text()),
+        (_, Some(Target::None) | None) => Resource::None,
     };
     Access {
-        op,
+        ops,
         resource,
         body: ingress::content_length(headers).unwrap_or(0),
     }
@@ -235,6 +259,10 @@ fn guarded_body(
     let policy = match operation.route {
         Route::Exchange => limits.one_shot_of(GRANT_TEXT_BYTES, GRANT_DEADLINE),
         Route::Mint => limits.one_shot_of(MINT_BYTES, ONE_SHOT_DEADLINE),
+        Route::Send => limits.one_shot_of(
+            node.config.load().limits.mailbox.max_body,
+            ONE_SHOT_DEADLINE,
+        ),
         _ if one_shot => limits.one_shot,
         _ => limits.streamed,
     };

@@ -16,7 +16,9 @@ mod dispatch;
 #[cfg(test)]
 mod documents;
 mod embed;
+mod events;
 mod fds;
+mod feed;
 mod guard;
 mod ingress;
 mod lifecycle;
@@ -30,6 +32,7 @@ mod regular_file;
 mod reload;
 mod supervisor;
 mod tls;
+mod waiting;
 mod workers;
 
 pub use embed::EmbeddedNode;

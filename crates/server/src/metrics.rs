@@ -169,11 +169,14 @@ impl Metrics {
         }
     }
 
+    /// A request that had [begun](Self::begin) is no longer in progress: it waits, or is over.
+    pub(crate) fn park(&self, route: Route) {
+        self.routes[route as usize].in_flight.fetch_sub(1, Relaxed);
+    }
+
     /// The last byte of the response is out (or given up).
     pub(crate) fn end(&self, route: Route, method: usize, latency: Duration) {
-        let route = &self.routes[route as usize];
-        route.in_flight.fetch_sub(1, Relaxed);
-        route.latency[method].observe(latency);
+        self.routes[route as usize].latency[method].observe(latency);
     }
 }
 

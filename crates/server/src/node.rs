@@ -1,15 +1,20 @@
 //! The node: everything that requests share, built once from a checked configuration.
 
-use crate::authority::Authority;
+use crate::authority::{Authority, random};
 use crate::config::{self, Config, Loaded};
+use crate::events::Events;
 use crate::ingress::http::{openapi, problem};
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, State, Transition};
 use crate::supervisor::Supervisor;
 use crate::tls::Tls;
+use crate::waiting::millis;
 use crate::{clock, fds};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use micronode_engine::bus::EventKind;
+use micronode_engine::mailbox::{Mailbox, MailboxConfig};
+use micronode_engine::names::Names;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
     BodyPolicy, ConnectionContext, ConnectionLimits, ConnectionSlots, Counters, DecompressLimits,
@@ -21,6 +26,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What all workers and both planes share. Built by [`Node::new`]; runs nothing by itself.
 pub(crate) struct Node {
@@ -30,6 +36,9 @@ pub(crate) struct Node {
     pub(crate) limits: RequestLimits,
     pub(crate) budget: Budget,
     pub(crate) store: Store,
+    pub(crate) names: Names,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) events: Arc<Events>,
     pub(crate) authority: Authority,
     pub(crate) rate: RateLimiter,
     pub(crate) in_flight: InFlight,
@@ -39,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) refusals: InFlight,
     pub(crate) facets: Facets,
     pub(crate) decoders: InFlight,
+    /// Receives, subscriptions and streams of events that wait.
+    pub(crate) waiters: InFlight,
     pub(crate) metrics: Metrics,
     pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) data_plane: Arc<ConnectionContext>,
@@ -49,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) tls: Option<Tls>,
     /// The OpenAPI document, made once.
     pub(crate) openapi: Bytes,
+    /// Tells what waits that the node shuts down.
+    pub(crate) draining: Notify,
     readiness: Mutex<Readiness>,
     /// The state of `readiness`, for the hot path.
     state: AtomicU8,
@@ -58,6 +71,8 @@ pub(crate) struct Node {
 pub(crate) struct Facets {
     pub(crate) storage_read: InFlight,
     pub(crate) storage_write: InFlight,
+    pub(crate) index: InFlight,
+    pub(crate) mailbox: InFlight,
 }
 
 /// Caps of a single request.
@@ -93,8 +108,11 @@ impl RequestLimits {
             oap: OapLimits {
                 max_frame: limits.oap_frame,
                 max_streams: limits.oap_streams,
+                max_parked: limits::CONNECTION_WAITERS,
                 hello: limits.head_deadline,
                 idle: limits.idle_keep_alive,
+                ping: limits::OAP_PING,
+                ping_patience: limits::OAP_PING_PATIENCE,
             },
             demand: Demand {
                 interval: limits.progress_interval,
@@ -148,6 +166,18 @@ impl Node {
             },
             budget.clone(),
         );
+        let mailbox = Mailbox::new(
+            mailbox_config(config, *memory_bytes),
+            budget.clone(),
+            random(),
+        );
+        let boot = u64::from_ne_bytes(random());
+        let events = Arc::new(Events::new(mailbox.clone(), boot, &config.routes));
+        let store = store.observed({
+            let events = Arc::clone(&events);
+            move |event| events.object(event)
+        });
+        let names = Names::new(store.clone(), budget.clone());
         let plane = || {
             Arc::new(ConnectionContext {
                 limits: connection_limits(caps),
@@ -166,6 +196,9 @@ impl Node {
             limits: RequestLimits::new(caps),
             budget,
             store,
+            names,
+            mailbox,
+            events,
             authority: Authority::new(config, clock::now(), clock::instant()),
             rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
             in_flight: InFlight::new(caps.in_flight),
@@ -174,8 +207,11 @@ impl Node {
             facets: Facets {
                 storage_read: InFlight::new(caps.facets.storage_read),
                 storage_write: InFlight::new(caps.facets.storage_write),
+                index: InFlight::new(caps.facets.index),
+                mailbox: InFlight::new(caps.facets.mailbox),
             },
             decoders: InFlight::new(caps.decoders),
+            waiters: InFlight::new(caps.waiters),
             metrics: Metrics::default(),
             supervisor: Arc::default(),
             data_plane: plane(),
@@ -184,6 +220,7 @@ impl Node {
             admin_slots: ConnectionSlots::new(limits::ADMIN_CONNECTIONS),
             tls: None,
             openapi: openapi::document(),
+            draining: Notify::new(),
             readiness: Mutex::default(),
             state: AtomicU8::new(State::Starting as u8),
             config: ArcSwap::from_pointee(config.clone()),
@@ -218,8 +255,12 @@ impl Node {
         };
         self.state.store(transition.to as u8, Relaxed);
         drop(readiness);
+        if transition.to == State::Draining {
+            self.draining.notify_waiters();
+        }
         self.metrics.transition(transition);
         let (to, reason) = (transition.to.as_str(), transition.reason);
+        self.events.publish(EventKind::Health { state: to, reason });
         match transition.to {
             State::Degraded | State::Shedding => tracing::warn!(to, reason, "readiness changed"),
             _ => tracing::info!(to, reason, "readiness changed"),
@@ -238,8 +279,15 @@ impl Node {
         self.facets
             .storage_write
             .set_cap(config.limits.facets.storage_write);
+        self.facets.index.set_cap(config.limits.facets.index);
+        self.facets.mailbox.set_cap(config.limits.facets.mailbox);
+        self.waiters.set_cap(config.limits.waiters);
+        self.mailbox
+            .configure(mailbox_config(&config, self.budget.limit()));
+        self.events.set_routes(&config.routes);
         self.data_slots.set_cap(connection_cap(&config));
         self.config.store(Arc::new(config));
+        self.events.publish(EventKind::ConfigUpdated);
     }
 
     /// Percent of `part` in `whole`; a whole of nothing is full.
@@ -248,7 +296,8 @@ impl Node {
     }
 
     /// Bytes in use that no write can have back. A cache is full most of its life: there, objects
-    /// make room for whoever needs it, and only the rest keeps the node from being ready.
+    /// that no name pins make room for whoever needs it, and only the rest keeps the node from
+    /// being ready.
     fn lasting_bytes(&self) -> u64 {
         match self.config.load().memory.eviction {
             config::Eviction::Refuse => self.budget.used_total(),
@@ -256,6 +305,7 @@ impl Node {
                 .iter()
                 .filter(|kind| **kind != MemoryKind::Objects)
                 .map(|kind| self.budget.used(*kind))
+                .chain([self.store.stats().pinned_bytes])
                 .sum(),
         }
     }
@@ -280,6 +330,25 @@ impl Node {
     }
 }
 
+/// Caps of queues. In bytes, a queue has what it was given, or its share of the memory budget.
+fn mailbox_config(config: &Config, memory_bytes: u64) -> MailboxConfig {
+    let mailbox = &config.limits.mailbox;
+    let percent = |share: u64| memory_bytes / 100 * share;
+    let max_bytes = match mailbox.max_bytes {
+        config::Budget::Auto => percent(limits::QUEUE_BYTES_PERCENT),
+        config::Budget::Bytes(bytes) => bytes,
+    };
+    MailboxConfig {
+        max_messages: mailbox.max_messages,
+        max_bytes,
+        max_messages_total: limits::MESSAGES,
+        max_bytes_total: percent(limits::MESSAGES_BYTES_PERCENT).max(max_bytes),
+        max_body: mailbox.max_body,
+        max_deliveries: mailbox.max_deliveries,
+        window_ms: millis(mailbox.idempotency_window),
+    }
+}
+
 fn connection_cap(config: &Config) -> usize {
     cap_for_fd_limit(limits::CONNECTIONS_FD_PERCENT, config.limits.connections)
 }
@@ -301,5 +370,42 @@ fn connection_limits(caps: &config::Limits) -> ConnectionLimits {
         h2_send_buffer: limits::H2_SEND_BUFFER,
         h2_control_burst: limits::H2_CONTROL_BURST,
         h2_control_per_second: limits::H2_CONTROL_PER_SECOND,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{Sources, load};
+    use micronode_engine::PutHead;
+
+    /// A cache that was full of what names point at counted as empty, so that no write was shed
+    /// before it failed.
+    #[test]
+    fn in_a_cache_only_what_makes_no_room_is_memory_in_use() {
+        let flags = vec![
+            ("memory.budget", "16MiB".to_owned()),
+            ("memory.eviction", "lru".to_owned()),
+        ];
+        let loaded = load(Sources {
+            file: None,
+            env: [],
+            flags,
+        });
+        let node = Node::new(&loaded.unwrap());
+        let mut upload = node
+            .store
+            .begin_put(clock::now(), PutHead::default())
+            .unwrap();
+        upload.write(&vec![0; 12 << 20]).unwrap();
+        let address = upload.finish(clock::now()).unwrap().address;
+        let memory_percent = || node.sample(0, 0).memory_percent;
+        assert_eq!(memory_percent(), 0);
+        let pin = node.store.pin(clock::now(), &address).unwrap();
+        assert_eq!(memory_percent(), 75);
+        drop(pin);
+        assert_eq!(memory_percent(), 0);
     }
 }

@@ -40,7 +40,7 @@ pub struct Request {
 impl Request {
     /// Of an object get: what of the object is asked for.
     pub fn get(&self) -> GetRequest {
-        GetRequest::decode(self.payload[..].try_into().expect("the fields of a get"))
+        GetRequest::decode(&self.payload).expect("the fields of a get")
     }
 }
 
@@ -306,6 +306,8 @@ pub fn answer(objects: &Objects, request: &Request) -> (u16, Vec<Vec<u8>>) {
             .encode(&mut fields);
             (if existed { 200 } else { 201 }, vec![fields])
         }
+        // It has no names, queues and events.
+        _ => missing(),
     }
 }
 

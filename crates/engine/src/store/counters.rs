@@ -2,11 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::object::Object;
+
 /// The store's counters and gauges, shared with its objects. All relaxed: they guard nothing.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     objects: AtomicU64,
     object_bytes: AtomicU64,
+    pinned_bytes: AtomicU64,
     evicted_lru: AtomicU64,
     evicted_expired: AtomicU64,
     integrity_failures: AtomicU64,
@@ -21,6 +24,8 @@ pub struct Stats {
     pub objects: u64,
     /// The sum of their sizes in bytes.
     pub object_bytes: u64,
+    /// Bytes charged for objects that are pinned, and so make no room.
+    pub pinned_bytes: u64,
     /// Objects removed to make room, since the start.
     pub evicted_lru: u64,
     /// Objects removed because their time was over, since the start.
@@ -34,14 +39,34 @@ pub struct Stats {
 }
 
 impl Counters {
-    pub(super) fn added(&self, size: u64) {
+    /// An object is in the maps, pinned or not.
+    pub(super) fn added(&self, object: &Object) {
         self.objects.fetch_add(1, Relaxed);
-        self.object_bytes.fetch_add(size, Relaxed);
+        self.object_bytes.fetch_add(object.size(), Relaxed);
+        if object.is_pinned() {
+            self.pinned(object);
+        }
     }
 
-    pub(super) fn removed(&self, size: u64) {
+    /// An object has left the maps, pinned or not.
+    pub(super) fn removed(&self, object: &Object) {
         self.objects.fetch_sub(1, Relaxed);
-        self.object_bytes.fetch_sub(size, Relaxed);
+        self.object_bytes.fetch_sub(object.size(), Relaxed);
+        if object.is_pinned() {
+            self.unpinned(object);
+        }
+    }
+
+    pub(super) fn pinned(&self, object: &Object) {
+        self.pinned_bytes.fetch_add(object.charged(), Relaxed);
+    }
+
+    pub(super) fn unpinned(&self, object: &Object) {
+        self.pinned_bytes.fetch_sub(object.charged(), Relaxed);
+    }
+
+    pub(super) fn pinned_bytes(&self) -> u64 {
+        self.pinned_bytes.load(Relaxed)
     }
 
     pub(super) fn evicted_lru(&self) {
@@ -68,6 +93,7 @@ impl Counters {
         Stats {
             objects: self.objects.load(Relaxed),
             object_bytes: self.object_bytes.load(Relaxed),
+            pinned_bytes: self.pinned_bytes(),
             evicted_lru: self.evicted_lru.load(Relaxed),
             evicted_expired: self.evicted_expired.load(Relaxed),
             integrity_failures: self.integrity_failures.load(Relaxed),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use micronode_protocol::group::{chaining_value_count, group_count};
@@ -60,6 +60,9 @@ pub struct Object {
     ordered_ms: AtomicU64,
     /// A group did not match. Never cleared: healing replaces the object.
     quarantined: AtomicBool,
+    /// How many keep it in the store. Changed under the shard's exclusive lock only, so that it is
+    /// stable for who holds that lock in either way.
+    pins: AtomicU32,
     counters: Arc<Counters>,
     #[cfg(feature = "faults")]
     damage: parking_lot::Mutex<Option<Box<(u64, WipedBytes)>>>,
@@ -86,6 +89,7 @@ impl Object {
             accessed_ms: AtomicU64::new(now.mono_ms),
             ordered_ms: AtomicU64::new(now.mono_ms),
             quarantined: AtomicBool::new(false),
+            pins: AtomicU32::new(0),
             counters,
             #[cfg(feature = "faults")]
             damage: parking_lot::Mutex::new(None),
@@ -113,7 +117,8 @@ impl Object {
         self.stored_at_wall_ms
     }
 
-    /// When the object expires, in milliseconds since the Unix epoch; `None` for never.
+    /// When the object expires, in milliseconds since the Unix epoch; `None` for never. If it is
+    /// pinned beyond its time, now: that is how soon it may go.
     pub fn expires_at_wall_ms(&self, now: Now) -> Option<u64> {
         expiry_wall_ms(self.expires_ms(), now)
     }
@@ -196,8 +201,23 @@ impl Object {
         self.expires_ms.store(deadline, Relaxed);
     }
 
+    /// Whether its time is over and nothing pins it.
     pub(super) fn is_expired(&self, now: Now) -> bool {
-        self.expires_ms() <= now.mono_ms
+        self.expires_ms() <= now.mono_ms && !self.is_pinned()
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pins.load(Relaxed) > 0
+    }
+
+    /// How many pins there are now. Only for the holder of the shard's exclusive lock.
+    pub(super) fn add_pin(&self) -> u32 {
+        self.pins.fetch_add(1, Relaxed) + 1
+    }
+
+    /// See [`add_pin`](Self::add_pin); there must be one.
+    pub(super) fn remove_pin(&self) -> u32 {
+        self.pins.fetch_sub(1, Relaxed) - 1
     }
 
     pub(super) fn accessed_ms(&self) -> u64 {
@@ -227,12 +247,13 @@ impl Object {
     }
 
     /// Takes over what was known about the damaged copy that this object replaces: the first
-    /// media type, and the later expiry. For an object that nobody else has seen.
+    /// media type, the later expiry, and the pins. For an object that nobody else has seen.
     pub(super) fn inherit(&mut self, damaged: &Self) -> Result<(), OverBudget> {
         // Same bytes, same media type: the same cost.
         self.charge.resize(damaged.charge.bytes())?;
         self.media_type.clone_from(&damaged.media_type);
         self.set_expires_ms(self.expires_ms().max(damaged.expires_ms()));
+        self.pins = AtomicU32::new(damaged.pins.load(Relaxed));
         Ok(())
     }
 

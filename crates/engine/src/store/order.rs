@@ -73,25 +73,29 @@ impl Order {
 
     pub(super) fn remove(&mut self, object: &Arc<Object>) {
         self.remove_expiry(object);
-        if let Some(by_access) = &mut self.by_access {
-            by_access.remove(&Timed {
-                ms: object.ordered_ms(),
-                object: Arc::clone(object),
-            });
-        }
+        self.remove_access(object);
     }
 
-    /// Moves the object's expiry to `deadline` or leaves it where it is, whichever is later.
+    /// Moves the object's expiry to `deadline` or leaves it where it is, whichever is later. For
+    /// the holder of its shard lock, under which pins are stable: what is pinned stays out.
     pub(super) fn extend_expiry(&mut self, object: &Arc<Object>, deadline: u64) {
         if deadline > object.expires_ms() {
             self.remove_expiry(object);
             object.set_expires_ms(deadline);
-            self.insert_expiry(object);
+            if !object.is_pinned() {
+                self.insert_expiry(object);
+            }
         }
     }
 
-    /// (Re)places the object by its last access.
-    pub(super) fn insert_access(&mut self, object: &Arc<Object>) {
+    /// Moves the object to the place of its last access, whether it has one already or not.
+    pub(super) fn reinsert_access(&mut self, object: &Arc<Object>) {
+        self.remove_access(object);
+        self.insert_access(object);
+    }
+
+    /// Places the object, which is not in the order of access, by its last access.
+    fn insert_access(&mut self, object: &Arc<Object>) {
         if let Some(by_access) = &mut self.by_access {
             let ms = object.accessed_ms();
             object.set_ordered_ms(ms);
@@ -136,6 +140,15 @@ impl Order {
     pub(super) fn pop_earliest(&mut self) -> Option<Arc<Object>> {
         let first = self.by_access.as_mut().and_then(BTreeSet::pop_first)?;
         Some(first.object)
+    }
+
+    fn remove_access(&mut self, object: &Arc<Object>) {
+        if let Some(by_access) = &mut self.by_access {
+            by_access.remove(&Timed {
+                ms: object.ordered_ms(),
+                object: Arc::clone(object),
+            });
+        }
     }
 
     fn insert_expiry(&mut self, object: &Arc<Object>) {

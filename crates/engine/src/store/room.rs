@@ -3,7 +3,7 @@
 use micronode_protocol::limits::{SWEEP_BYTES, SWEEP_OBJECTS};
 
 use super::order::LeastRecent;
-use super::{Eviction, Expired, Store};
+use super::{Eviction, Expired, Store, Why};
 use crate::Now;
 use crate::budget::{MemoryKind, OverBudget, Reservation};
 
@@ -33,7 +33,12 @@ impl Store {
     fn obtainable(&self) -> u64 {
         let evictable = match self.shared.config.eviction {
             Eviction::Refuse => 0,
-            Eviction::Lru => self.budget().used(MemoryKind::Objects),
+            Eviction::Lru => {
+                let pinned = self.shared.counters.pinned_bytes();
+                // The two are not read in one instant.
+                let objects = self.budget().used(MemoryKind::Objects);
+                objects.saturating_sub(pinned)
+            }
         };
         self.budget().free() + evictable
     }
@@ -93,16 +98,19 @@ impl Store {
                 LeastRecent::Nothing => return None,
             };
             let mut objects = self.shared.shards.of(victim.address()).write();
-            if !objects.holds(&victim) {
+            // Anything may have happened to it between the two locks.
+            if !objects.holds(&victim) || victim.is_pinned() {
                 continue;
             }
-            // Readers are locked out now; one may have come between the two locks.
+            // Readers are locked out now. A pin that came and went has put it back already.
             if exact && victim.accessed_ms() > victim.ordered_ms() {
-                self.shared.order.lock().insert_access(&victim);
+                self.shared.order.lock().reinsert_access(&victim);
                 continue;
             }
             self.unlink(&mut objects, &victim);
+            drop(objects);
             self.shared.counters.evicted_lru();
+            self.tell_deleted(&victim, Why::Evicted);
             return Some(victim.charged());
         }
     }
@@ -122,10 +130,13 @@ impl Store {
                 };
             };
             let mut objects = self.shared.shards.of(object.address()).write();
-            // Its time may have been extended since it left the order; then it is back there.
+            // Its time may have been extended since it left the order; then it is back there. Or
+            // it was pinned; then its last pin brings it back.
             if objects.holds(&object) && object.is_expired(now) {
                 self.unlink(&mut objects, &object);
+                drop(objects);
                 self.shared.counters.evicted_expired();
+                self.tell_deleted(&object, Why::Expired);
                 removed += 1;
                 bytes += object.size();
             }

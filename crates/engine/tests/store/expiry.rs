@@ -1,6 +1,6 @@
 //! Objects whose time is limited.
 
-use micronode_engine::{GetError, NotFound};
+use micronode_engine::{DeleteError, GetError, NotFound};
 use micronode_protocol::limits::{SWEEP_BYTES, SWEEP_OBJECTS};
 
 use crate::{MIB, WALL_MS, assert_empty, at, cost, put, put_ttl, sample, store};
@@ -22,7 +22,7 @@ fn an_object_is_gone_at_its_time_even_before_the_sweep() {
         store.get(at(150), &address).err(),
         Some(GetError::NotFound(NotFound))
     );
-    assert_eq!(store.delete(at(150), &address), Err(NotFound));
+    assert_eq!(store.delete(at(150), &address), Err(DeleteError::NotFound));
     assert_eq!(store.stats().objects, 1);
 
     let early = store.expire(at(149));

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod admission;
+mod events;
 mod eviction;
 mod expiry;
 mod integrity;
 mod model;
+mod pins;
 mod reading;
 mod threads;
 
@@ -106,7 +108,10 @@ fn read_all(object: &Arc<Object>) -> Result<Vec<u8>, IntegrityError> {
 
 fn assert_empty(store: &Store) {
     let stats = store.stats();
-    assert_eq!((stats.objects, stats.object_bytes), (0, 0));
+    assert_eq!(
+        (stats.objects, stats.object_bytes, stats.pinned_bytes),
+        (0, 0, 0)
+    );
     assert_eq!(
         (store.budget().committed(), store.budget().used_total()),
         (0, 0)

@@ -1,16 +1,18 @@
 //! Random commands against a plain map that follows the documented rules.
 //!
 //! The model knows nothing of shards, locks, orders or groups; it predicts every outcome exactly,
-//! evictions and refusals included.
+//! evictions, refusals and what an observer is told included.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use micronode_engine::{
-    Eviction, GetError, IntegrityError, MemoryKind, NotFound, Object, PutError, PutHead, Store,
+    DeleteError, Eviction, GetError, IntegrityError, MemoryKind, NotFound, Object, Pinned,
+    PutError, PutHead, Store, StoreEvent, Why,
 };
 use micronode_protocol::Address;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -71,6 +73,12 @@ enum Command {
         content: Index,
     },
     Release,
+    Pin {
+        content: Index,
+    },
+    Unpin {
+        which: Index,
+    },
     Expire,
     Advance {
         ms: u64,
@@ -93,6 +101,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (content(), content()).prop_map(|(content, offset)| Command::Corrupt { content, offset }),
         1 => content().prop_map(|content| Command::Hold { content }),
         1 => Just(Command::Release),
+        2 => content().prop_map(|content| Command::Pin { content }),
+        2 => content().prop_map(|which| Command::Unpin { which }),
         1 => Just(Command::Expire),
         3 => (0..30_u64).prop_map(|ms| Command::Advance { ms }),
     ]
@@ -116,6 +126,11 @@ impl Copy {
 
     fn is_expired(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    /// What is pinned beyond its time may go any moment.
+    fn expires_at_wall_ms(&self, now_ms: u64) -> Option<u64> {
+        self.expires_ms.map(|ms| ms.max(now_ms) + WALL_MS)
     }
 
     /// Reads as the store would: whether all groups of the range are intact.
@@ -145,21 +160,52 @@ struct Model {
     /// Which copy is to be found under an address (here: the index of its content).
     stored: HashMap<usize, u64>,
     held: Vec<(u64, Arc<Object>)>,
+    pins: Vec<(usize, Pinned)>,
+    events: Vec<StoreEvent>,
     evicted_lru: u64,
     evicted_expired: u64,
     failures: u64,
 }
 
 impl Model {
+    fn is_pinned(&self, content: usize) -> bool {
+        self.pins.iter().any(|(pinned, _)| *pinned == content)
+    }
+
     fn present(&mut self, content: usize) -> Option<&mut Copy> {
         let now_ms = self.now_ms;
+        let is_pinned = self.is_pinned(content);
         let copy = self.copies.get_mut(self.stored.get(&content)?)?;
-        (!copy.is_expired(now_ms)).then_some(copy)
+        (is_pinned || !copy.is_expired(now_ms)).then_some(copy)
+    }
+
+    /// What is stored and may go by itself.
+    fn unpinned(&self) -> impl Iterator<Item = (usize, &Copy)> {
+        self.stored
+            .iter()
+            .filter(|(content, _)| !self.is_pinned(**content))
+            .map(|(content, id)| (*content, &self.copies[id]))
+    }
+
+    /// What is charged for what may not.
+    fn pinned_bytes(&self) -> u64 {
+        self.stored
+            .iter()
+            .filter(|(content, _)| self.is_pinned(**content))
+            .map(|(_, id)| self.copies[id].cost())
+            .sum()
     }
 
     /// Copies in memory: stored, or held by a reader.
     fn committed(&self) -> u64 {
         self.copies.values().map(Copy::cost).sum()
+    }
+
+    /// Removes what is stored, for a reason that is told.
+    fn delete(&mut self, content: usize, why: Why) -> Copy {
+        let address = CONTENTS[content].0;
+        self.events.push(StoreEvent::Deleted { address, why });
+        self.remove(content)
     }
 
     fn remove(&mut self, content: usize) -> Copy {
@@ -178,27 +224,28 @@ impl Model {
     }
 
     fn expire(&mut self) -> usize {
-        let due: Vec<usize> = self
-            .stored
-            .iter()
-            .filter(|(_, id)| self.copies[id].is_expired(self.now_ms))
-            .map(|(content, _)| *content)
+        let mut due: Vec<usize> = self
+            .unpinned()
+            .filter(|(_, copy)| copy.is_expired(self.now_ms))
+            .map(|(content, _)| content)
             .collect();
+        due.sort_by_key(|content| {
+            let copy = &self.copies[&self.stored[content]];
+            (copy.expires_ms, CONTENTS[*content].0)
+        });
         for content in &due {
-            self.remove(*content);
+            self.delete(*content, Why::Expired);
             self.evicted_expired += 1;
         }
         due.len()
     }
 
     fn evict_one(&mut self) -> Option<u64> {
-        let content = *self
-            .stored
-            .iter()
-            .min_by_key(|(content, id)| (self.copies[id].accessed_ms, CONTENTS[**content].0))?
-            .0;
+        let (content, _) = self
+            .unpinned()
+            .min_by_key(|(content, copy)| (copy.accessed_ms, CONTENTS[*content].0))?;
         self.evicted_lru += 1;
-        Some(self.remove(content).cost())
+        Some(self.delete(content, Why::Evicted).cost())
     }
 
     /// Whether `bytes` can be had for an upload, after making the room that is allowed.
@@ -208,7 +255,12 @@ impl Model {
             return true;
         }
         self.expire();
-        let obtainable = self.limit - if self.evicts { 0 } else { self.committed() };
+        let lasting = if self.evicts {
+            self.pinned_bytes()
+        } else {
+            self.committed()
+        };
+        let obtainable = self.limit - lasting;
         if bytes > obtainable {
             return false;
         }
@@ -271,20 +323,25 @@ impl Model {
             if !present.quarantined {
                 present.expires_ms = expires_ms;
                 present.accessed_ms = now_ms;
-                return (true, expires_ms);
+                return (true, present.expires_at_wall_ms(now_ms));
             }
             new.media_type = present.media_type;
             new.expires_ms = expires_ms;
             self.remove(content);
         } else if self.stored.contains_key(&content) {
-            self.remove(content);
+            self.delete(content, Why::Expired);
             self.evicted_expired += 1;
         }
-        let expires_ms = new.expires_ms;
+        let (address, bytes) = &CONTENTS[content];
+        self.events.push(StoreEvent::Put {
+            address: *address,
+            size: bytes.len() as u64,
+        });
+        let expires_at_wall_ms = new.expires_at_wall_ms(now_ms);
         self.copies.insert(self.next_copy, new);
         self.stored.insert(content, self.next_copy);
         self.next_copy += 1;
-        (false, expires_ms)
+        (false, expires_at_wall_ms)
     }
 }
 
@@ -340,13 +397,13 @@ fn step(store: &Store, model: &mut Model, command: &Command) {
                 );
             } else {
                 let stored = outcome.unwrap();
-                let (existed, expires_ms) = model.put(content, media_type, *ttl_ms);
+                let (existed, expires_at_wall_ms) = model.put(content, media_type, *ttl_ms);
                 assert_eq!(
                     (stored.address, stored.size),
                     (*address, bytes.len() as u64)
                 );
                 assert_eq!(stored.existed, existed);
-                assert_eq!(stored.expires_at_wall_ms, expires_ms.map(|ms| ms + WALL_MS));
+                assert_eq!(stored.expires_at_wall_ms, expires_at_wall_ms);
             }
         }
         Command::Abandon {
@@ -383,7 +440,7 @@ fn step(store: &Store, model: &mut Model, command: &Command) {
                     assert_eq!(object.media_type(), copy.media_type);
                     assert_eq!(
                         object.expires_at_wall_ms(now),
-                        copy.expires_ms.map(|ms| ms + WALL_MS)
+                        copy.expires_at_wall_ms(now_ms)
                     );
                     let range = range_of(bytes.len(), *from, *to);
                     let expected = copy
@@ -401,10 +458,16 @@ fn step(store: &Store, model: &mut Model, command: &Command) {
         }
         Command::Delete { content } => {
             let content = pick(content);
-            let present = model.present(content).is_some();
-            assert_eq!(store.delete(now, &CONTENTS[content].0).is_ok(), present);
-            if present {
-                model.remove(content);
+            let expected = if model.present(content).is_none() {
+                Err(DeleteError::NotFound)
+            } else if model.is_pinned(content) {
+                Err(DeleteError::Pinned)
+            } else {
+                Ok(())
+            };
+            assert_eq!(store.delete(now, &CONTENTS[content].0), expected);
+            if expected.is_ok() {
+                model.delete(content, Why::Deleted);
             }
         }
         Command::Corrupt { content, offset } => {
@@ -443,6 +506,19 @@ fn step(store: &Store, model: &mut Model, command: &Command) {
                 model.drop_unused(id);
             }
         }
+        Command::Pin { content } => {
+            let content = pick(content);
+            let readable = model.present(content).is_some_and(|copy| !copy.quarantined);
+            let pin = store.pin(now, &CONTENTS[content].0);
+            assert_eq!(pin.is_ok(), readable);
+            model.pins.extend(pin.ok().map(|pin| (content, pin)));
+        }
+        Command::Unpin { which } => {
+            if !model.pins.is_empty() {
+                let which = which.index(model.pins.len());
+                drop(model.pins.swap_remove(which));
+            }
+        }
         Command::Expire => {
             let swept = store.expire(now);
             assert_eq!((swept.removed, swept.more), (model.expire(), false));
@@ -462,10 +538,10 @@ fn assert_same(store: &Store, model: &Model) {
     assert_eq!(stats.evicted_lru, model.evicted_lru);
     assert_eq!(stats.evicted_expired, model.evicted_expired);
     assert_eq!(stats.integrity_failures, model.failures);
+    assert_eq!(stats.pinned_bytes, model.pinned_bytes());
     let next = model
-        .stored
-        .values()
-        .filter_map(|id| model.copies[id].expires_ms)
+        .unpinned()
+        .filter_map(|(_, copy)| copy.expires_ms)
         .min();
     assert_eq!(store.next_expiry(), next);
     assert_eq!(store.budget().committed(), model.committed());
@@ -483,7 +559,9 @@ proptest! {
         commands in prop::collection::vec(command(), 1..80),
     ) {
         let eviction = if evicts { Eviction::Lru } else { Eviction::Refuse };
-        let store = store_of(eviction, limit);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let observer = Arc::clone(&told);
+        let store = store_of(eviction, limit).observed(move |event| observer.lock().push(event));
         let mut model = Model {
             evicts,
             limit,
@@ -492,6 +570,8 @@ proptest! {
             next_copy: 0,
             stored: HashMap::new(),
             held: Vec::new(),
+            pins: Vec::new(),
+            events: Vec::new(),
             evicted_lru: 0,
             evicted_expired: 0,
             failures: 0,
@@ -499,9 +579,13 @@ proptest! {
         for command in &commands {
             step(&store, &mut model, command);
             assert_same(&store, &model);
+            assert_eq!(std::mem::take(&mut *told.lock()), std::mem::take(&mut model.events));
         }
         model.held.clear();
         store.clear();
+        assert_empty(&store);
+        // Pins that have outlived what they pinned.
+        model.pins.clear();
         assert_empty(&store);
     }
 }

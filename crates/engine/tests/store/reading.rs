@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use micronode_engine::{GetError, NotFound, Store};
+use micronode_engine::{DeleteError, GetError, NotFound, Store};
 use micronode_protocol::{Address, Manifest};
 
 use crate::{GROUP, MIB, assert_empty, at, cost, put, read, read_all, sample, store};
@@ -86,7 +86,7 @@ fn what_is_not_there_is_not_found() {
         Some(GetError::NotFound(NotFound))
     );
     assert!(!store.has(at(0), &address));
-    assert_eq!(store.delete(at(0), &address), Err(NotFound));
+    assert_eq!(store.delete(at(0), &address), Err(DeleteError::NotFound));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn deleting_gives_the_memory_back() {
     assert!(store.has(at(0), &address));
     store.delete(at(0), &address).unwrap();
     assert!(!store.has(at(0), &address));
-    assert_eq!(store.delete(at(0), &address), Err(NotFound));
+    assert_eq!(store.delete(at(0), &address), Err(DeleteError::NotFound));
     assert_empty(&store);
 }
 

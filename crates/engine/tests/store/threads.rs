@@ -1,6 +1,6 @@
 //! Many threads on one small, evicting store.
 
-use micronode_engine::{Eviction, GetError, PutError, PutHead};
+use micronode_engine::{DeleteError, Eviction, GetError, PutError, PutHead};
 use micronode_protocol::Address;
 
 use crate::{GROUP, assert_empty, at, read_all, sample, store_of};
@@ -11,7 +11,7 @@ const ROUNDS: u64 = 1500;
 #[test]
 fn whatever_the_interleaving_reads_are_true_and_nothing_leaks() {
     // Room for about half of what the threads want to keep.
-    let store = store_of(Eviction::Lru, 700_000);
+    let store = store_of(Eviction::Lru, 400_000);
     let objects: Vec<(Address, Vec<u8>)> = (0..16)
         .map(|i| sample([10, 3000, GROUP, GROUP + 9][i % 4] + i, i as u8))
         .map(|bytes| (Address::of(&bytes), bytes))
@@ -29,11 +29,21 @@ fn whatever_the_interleaving_reads_are_true_and_nothing_leaks() {
                     random ^= random << 17;
                     let (address, bytes) = &objects[(random >> 8) as usize % objects.len()];
                     let now = at(round);
-                    match random % 8 {
+                    match random % 9 {
                         0 => drop(store.delete(now, address)),
                         1 => drop(store.expire(now)),
                         2 => drop(store.corrupt(address, 0)),
-                        3 | 4 => match store.get(now, address) {
+                        // Whatever the others do, it stays until the pin is dropped.
+                        3 => {
+                            if let Ok(pin) = store.pin(now, address) {
+                                assert_eq!(store.delete(now, address), Err(DeleteError::Pinned));
+                                std::thread::yield_now();
+                                let found = store.get(at(2 * ROUNDS), address);
+                                assert!(!matches!(found, Err(GetError::NotFound(_))));
+                                drop(pin);
+                            }
+                        }
+                        4 | 5 => match store.get(now, address) {
                             // Damage done by another thread may be found here, never served.
                             Ok(object) => {
                                 if let Ok(read) = read_all(&object) {

@@ -127,7 +127,9 @@ impl<'a> Supervision<'a> {
             let (calls, moved) = (self.activity.calls(), self.activity.moved());
             match driven.cut_slowest(now, self.slowness.share()) {
                 Cut::Stream => self.count(Reason::SlowShare),
-                Cut::Connection if self.slowness.is_slow(now, calls, moved) => {
+                Cut::Connection
+                    if self.activity.gives_way() && self.slowness.is_slow(now, calls, moved) =>
+                {
                     return Poll::Ready(Ending::GaveWay);
                 }
                 Cut::Connection | Cut::Nothing => {}
@@ -223,6 +225,7 @@ impl<'a> Supervision<'a> {
                 }
                 let (calls, moved) = (self.activity.calls(), self.activity.moved());
                 let rate = self.slowness.sample(now, calls, moved);
+                let rate = rate.filter(|_| self.activity.gives_way());
                 let rate = driven.sample_streams(now, self.slowness.share(), rate);
                 self.slowness.publish(rate);
                 // The entry may be new, and a cut may have come before anybody listened.

@@ -6,7 +6,7 @@ use micronode_hardening::Reason;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::sleep;
 
-use crate::frames::{RST_STREAM, get};
+use crate::frames::{RST_STREAM, get, window_update};
 use crate::harness::{Client, LIMITS, Node, until};
 
 const QUARTER: Duration = Duration::from_millis(250);
@@ -60,6 +60,23 @@ async fn only_the_slowest_old_reader_gives_way() {
     read_at(&mut fast, 128 * 1024, 3).await;
     assert!(!share.cut_slowest());
     assert_eq!(node.counted(Reason::SlowShare), 2);
+}
+
+/// A stream of events moves as slowly as there is something to tell, and holds no place: with it cut
+/// for a newcomer, nobody would have got anything.
+#[tokio::test(start_paused = true)]
+async fn what_only_waits_does_not_give_way() {
+    let node = Node::new(LIMITS, 2);
+    let mut http1 = node.connect(8 * 1024);
+    http1.get("/waiting/100000000").await;
+    let mut http2 = node.connect(1 << 20);
+    http2.start_http2(50_000).await;
+    http2.send(get(1, "/waiting/100000000")).await;
+    for _ in 0..8 {
+        read_at(&mut http1, 8 * 1024, 1).await;
+        http2.send(window_update(1, 8 * 1024)).await;
+    }
+    assert!(!node.context.slow_share.cut_slowest());
 }
 
 #[tokio::test(start_paused = true)]

@@ -186,13 +186,16 @@ async fn handle(
             (StatusCode::OK, length)
         }
         ["refuse"] => (StatusCode::PAYLOAD_TOO_LARGE, 5),
-        ["bytes" | "leased", length] => (StatusCode::OK, length.parse().unwrap()),
+        ["bytes" | "leased" | "waiting", length] => (StatusCode::OK, length.parse().unwrap()),
         _ => (StatusCode::OK, 5),
     };
     let mut response = Response::builder().status(status);
     if path.starts_with("/leased/") {
         let state = Arc::clone(&state);
         response = response.extension(Lease::new(move || !state.revoked.load(Ordering::SeqCst)));
+    }
+    if path.starts_with("/waiting/") {
+        response = response.extension(Lease::new(|| true).of_a_waiter());
     }
     let left = length;
     Ok(response.body(Pieces { state, left }).unwrap())

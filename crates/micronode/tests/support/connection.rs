@@ -136,18 +136,25 @@ impl Connection {
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let mut size = Vec::new();
-            while !size.ends_with(b"\r\n") {
-                size.extend(self.exactly(1)?);
-            }
-            let digits = std::str::from_utf8(&size).unwrap().trim_end();
-            let size = usize::from_str_radix(digits, 16).unwrap();
-            body.extend(self.exactly(size)?);
-            assert_eq!(self.exactly(2)?, b"\r\n");
-            if size == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.extend(chunk);
         }
+    }
+
+    /// One chunk of a body; an empty one is the last.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let mut size = Vec::new();
+        while !size.ends_with(b"\r\n") {
+            size.extend(self.exactly(1)?);
+        }
+        let digits = std::str::from_utf8(&size).unwrap().trim_end();
+        let size = usize::from_str_radix(digits, 16).unwrap();
+        let chunk = self.exactly(size)?;
+        assert_eq!(self.exactly(2)?, b"\r\n");
+        Ok(chunk)
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::network::Network;
 use crate::Address;
-use crate::limits::{NAME_BYTES, QUEUE_BYTES};
+use crate::name::{QueueRef, is_name_prefix};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $word:literal; )*) => {
@@ -72,10 +72,27 @@ pub struct Ops(u16);
 impl Ops {
     /// All of them.
     pub const ALL: Self = Self((1 << Op::ALL.len()) - 1);
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These.
+    pub const fn of(ops: &[Op]) -> Self {
+        let (mut bits, mut index) = (0, 0);
+        while index < ops.len() {
+            bits |= 1 << ops[index] as u8;
+            index += 1;
+        }
+        Self(bits)
+    }
 
     /// Whether it is one of these.
     pub const fn has(self, op: Op) -> bool {
         self.0 & 1 << op as u8 != 0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// Those that are in both.
@@ -85,9 +102,9 @@ impl Ops {
 
     /// Words with commas between them, at least one.
     fn parse(text: &str) -> Option<Self> {
-        text.split(',').try_fold(Self(0), |ops, word| {
+        text.split(',').try_fold(Self::NONE, |ops, word| {
             let op = Op::ALL.iter().find(|op| op.as_str() == word)?;
-            Some(Self(ops.0 | 1 << *op as u8))
+            Some(Self(ops.0 | Self::of(&[*op]).0))
         })
     }
 }
@@ -126,8 +143,8 @@ impl<'a> Caveat<'a> {
         Some(match (key, operator) {
             ("op", "=") => Self::Op(Ops::parse(value)?),
             ("obj", "=") => Self::Obj(value.parse().ok()?),
-            ("name", "^") => Self::Name(name_prefix(value)?),
-            ("queue", "=") => Self::Queue(queue(value)?),
+            ("name", "^") if !value.is_empty() && is_name_prefix(value) => Self::Name(value),
+            ("queue", "=") => QueueRef::parse(value).map(|_| Self::Queue(value))?,
             ("before", "=") => Self::Before(time(value)?),
             ("after", "=") => Self::After(time(value)?),
             ("max-bytes", "=") => Self::MaxBytes(number(value)?),
@@ -136,19 +153,6 @@ impl<'a> Caveat<'a> {
             _ => return None,
         })
     }
-}
-
-/// The beginning of names: what can stand in a name, in its order, cut anywhere.
-fn name_prefix(text: &str) -> Option<&str> {
-    let part = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/');
-    let fits = (1..=NAME_BYTES).contains(&text.len());
-    (fits && text.bytes().all(part) && !text.starts_with('/') && !text.contains("//"))
-        .then_some(text)
-}
-
-fn queue(text: &str) -> Option<&str> {
-    let part = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-    ((1..=QUEUE_BYTES).contains(&text.len()) && text.bytes().all(part)).then_some(text)
 }
 
 /// Digits, as few as there can be.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::limits::{NAME_BYTES, QUEUE_NAME_BYTES};
 
 fn parse(text: &str) -> Option<Caveat<'_>> {
     Caveat::parse(text.as_bytes())
@@ -23,6 +24,7 @@ fn every_caveat_of_the_table_is_understood() {
         ("name ^ prefix/", Caveat::Name("prefix/")),
         ("name ^ a", Caveat::Name("a")),
         ("queue = jobs", Caveat::Queue("jobs")),
+        ("queue = jobs.dlq", Caveat::Queue("jobs.dlq")),
         ("before = 2026-01-02T03:04:05Z", Caveat::Before(seconds)),
         (
             "before = 2026-01-02T03:04:05+00:00",
@@ -75,6 +77,7 @@ fn what_is_not_exactly_a_caveat_is_none() {
         "name ^ /",
         "name ^ /a",
         "name ^ a//b",
+        "name ^ ../",
         "name ^ A",
         "name ^ a b",
         "name ^ é",
@@ -82,6 +85,8 @@ fn what_is_not_exactly_a_caveat_is_none() {
         "queue = ",
         "queue = a/b",
         "queue = Jobs",
+        "queue = .dlq",
+        "queue = jobs.dlq.dlq",
         "before ^ 2026-01-02T03:04:05Z",
         "before = 2026-01-02T03:04:05",
         "before = 2026-01-02 03:04:05Z",
@@ -144,7 +149,7 @@ fn a_time_is_one_that_a_clock_shows() {
 
 #[test]
 fn names_and_queues_have_their_caps() {
-    for (key, cap) in [("name ^", NAME_BYTES), ("queue =", QUEUE_BYTES)] {
+    for (key, cap) in [("name ^", NAME_BYTES), ("queue =", QUEUE_NAME_BYTES)] {
         assert!(parse(&format!("{key} {}", "x".repeat(cap))).is_some());
         assert!(parse(&format!("{key} {}", "x".repeat(cap + 1))).is_none());
     }

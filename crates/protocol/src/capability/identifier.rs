@@ -68,6 +68,17 @@ pub struct Identifier {
 }
 
 impl Identifier {
+    /// Who holds the token, for what is theirs alone: the holder of a grant stays the same over
+    /// exchanges, any other is known by their token.
+    pub fn holder(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("micronode 2026 holder of a token");
+        match &self.grant {
+            Some(grant) => hasher.update(&grant.issuer).update(&grant.subject),
+            None => hasher.update(&self.encode()),
+        };
+        *hasher.finalize().as_bytes()
+    }
+
     /// The bytes.
     pub fn encode(&self) -> [u8; BYTES] {
         let grant = self.grant.map_or([[0; 16]; 3], |grant| {

@@ -36,8 +36,9 @@ pub enum Denied {
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
-    /// The operation; `None` for one that any valid token allows (echo, ping).
-    pub op: Option<Op>,
+    /// The operations of which one has to be allowed; none for what any valid token allows (echo,
+    /// ping).
+    pub ops: Ops,
     /// What it is done to.
     pub resource: Resource<'a>,
     /// Bytes of its body, as far as they are known.
@@ -53,6 +54,9 @@ pub enum Resource<'a> {
     Object(&'a Address),
     /// A name.
     Name(&'a str),
+    /// A name together with the object that it points at; `None` while that is not known, which
+    /// leaves it to be asked about.
+    Pointer(&'a str, Option<&'a Address>),
     /// A queue.
     Queue(&'a str),
     /// Many objects or names of which only those allowed are shown, or one that is not known yet:
@@ -175,7 +179,7 @@ impl Rights {
 
     /// Whether it may be used for this.
     pub fn allow(&self, access: &Access<'_>) -> Result<(), Denied> {
-        if access.op.is_some_and(|op| !self.ops.has(op)) {
+        if !access.ops.is_empty() && self.ops.and(access.ops).is_empty() {
             return Err(Denied::Op);
         }
         if access.body > self.max_bytes {
@@ -190,11 +194,16 @@ impl Rights {
             Resource::None => (None, None, None),
             Resource::Object(address) => (Some(address), None, None),
             Resource::Name(name) => (None, Some(name), None),
+            Resource::Pointer(name, object) => (object, Some(name), None),
             Resource::Queue(queue) => (None, None, Some(queue)),
             Resource::Each => return Ok(()),
         };
+        let object_is_open = matches!(resource, Resource::Pointer(_, None));
         let checks = [
-            (self.object.allows(|only| object == Some(only)), Denied::Obj),
+            (
+                object_is_open || self.object.allows(|only| object == Some(only)),
+                Denied::Obj,
+            ),
             (
                 self.name
                     .allows(|prefix| name.is_some_and(|name| name.starts_with(&**prefix))),
@@ -204,6 +213,15 @@ impl Rights {
         ];
         let denied = checks.into_iter().find(|(allows, _)| !allows);
         denied.map_or(Ok(()), |(_, denied)| Err(denied))
+    }
+
+    /// What every name begins with that it may be used on; `None` if there is no such name.
+    pub fn name_prefix(&self) -> Option<&str> {
+        match (&self.name, &self.queue) {
+            (_, Only::One(_) | Only::None) | (Only::None, _) => None,
+            (Only::Any, Only::Any) => Some(""),
+            (Only::One(prefix), Only::Any) => Some(prefix),
+        }
     }
 
     /// The largest body.

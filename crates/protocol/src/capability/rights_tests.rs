@@ -16,7 +16,7 @@ fn rights(caveats: &[&str]) -> Rights {
 
 fn access(op: Op, resource: Resource<'_>) -> Access<'_> {
     Access {
-        op: Some(op),
+        ops: Ops::of(&[op]),
         resource,
         body: 0,
     }
@@ -38,7 +38,7 @@ fn operations_are_those_in_every_list() {
     }
     // What any valid token allows, it allows too.
     let any = Access {
-        op: None,
+        ops: Ops::NONE,
         resource: Resource::None,
         body: 0,
     };
@@ -95,6 +95,50 @@ fn a_resource_rules_out_the_others_and_whatever_has_none() {
                 "{caveat} {resource:?}"
             );
         }
+    }
+}
+
+/// A name and what it points at are asked about together: each caveat judges its own.
+#[test]
+fn a_pointer_is_a_name_and_an_object() {
+    let (this, that) = (Address::of(b"this"), Address::of(b"that"));
+    let pointer = |object| Resource::Pointer("a/b", object);
+    let both = rights(&[&format!("obj = {this}"), "name ^ a/"]);
+    assert_eq!(both.covers(pointer(Some(&this))), Ok(()));
+    assert_eq!(both.covers(pointer(None)), Ok(()), "not known yet");
+    assert_eq!(both.covers(pointer(Some(&that))), Err(Denied::Obj));
+    let elsewhere = Resource::Pointer("b/a", Some(&this));
+    assert_eq!(both.covers(elsewhere), Err(Denied::Name));
+    let queue = rights(&["queue = a"]);
+    assert_eq!(queue.covers(pointer(Some(&this))), Err(Denied::Queue));
+}
+
+#[test]
+fn one_operation_of_several_is_enough() {
+    let rights = rights(&["op = get,put"]);
+    for (ops, expected) in [
+        (&[Op::NameRead, Op::Get][..], Ok(())),
+        (&[Op::NameRead, Op::Head], Err(Denied::Op)),
+    ] {
+        let access = Access {
+            ops: Ops::of(ops),
+            resource: Resource::None,
+            body: 0,
+        };
+        assert_eq!(rights.allow(&access), expected, "{ops:?}");
+    }
+}
+
+#[test]
+fn names_within_reach_have_a_prefix_in_common() {
+    for (caveats, prefix) in [
+        (&[][..], Some("")),
+        (&["name ^ a/"], Some("a/")),
+        (&["name ^ a/", "name ^ a/b"], Some("a/b")),
+        (&["name ^ a/", "name ^ b/"], None),
+        (&["queue = a"], None),
+    ] {
+        assert_eq!(rights(caveats).name_prefix(), prefix, "{caveats:?}");
     }
 }
 
@@ -220,7 +264,7 @@ proptest! {
             Resource::None, Resource::Object(&this), Resource::Object(&that),
             Resource::Name("a/b/c"), Resource::Queue("q"), Resource::Name("b"),
         ][resource];
-        let access = Access { op: Some(op), resource, body };
+        let access = Access { ops: Ops::of(&[op]), resource, body };
         let (now, peer) = (Duration::from_secs(seconds), peer.parse().unwrap());
         let all = rights(&chosen);
         let together = all.hold(now, peer).is_ok() && all.allow(&access).is_ok();

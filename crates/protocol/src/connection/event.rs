@@ -7,17 +7,23 @@ use bytes::Bytes;
 use crate::ErrorCode;
 use crate::operation::Hello;
 
-/// Bounds of a connection. All but the times are told to the peer.
+/// Bounds of a connection. The first two are told to the peer.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// Bytes of a frame.
     pub max_frame: usize,
-    /// Streams open at once.
+    /// Streams open at once that are not parked.
     pub max_streams: usize,
+    /// Streams parked at once.
+    pub max_parked: usize,
     /// HELLO comes within this of the connection's start.
     pub hello: Duration,
     /// A connection that owes no answer is closed after this.
     pub idle: Duration,
+    /// One that owes answers to parked streams only is pinged when nothing has come for this long ...
+    pub ping: Duration,
+    /// ... and closed when nothing comes within this after a ping.
+    pub ping_patience: Duration,
 }
 
 /// What a peer has sent.
@@ -98,4 +104,6 @@ pub enum Expired {
     },
     /// Nothing was asked for too long.
     Idle,
+    /// A ping was not answered.
+    Silent,
 }

@@ -127,8 +127,10 @@ impl Connection {
     }
 
     fn not_a_request(&mut self, header: &Header) -> Option<Event> {
-        // Whatever a peer sends back to a ping shows that it is there.
-        self.idle_frames += 1;
+        // Whatever a peer sends back to a ping shows that it is there. Once for each ping, that is
+        // what was asked for.
+        let answers_ping = header.app == CONTROL && std::mem::take(&mut self.awaits_pong);
+        self.idle_frames += u64::from(!answers_ping);
         (header.app != CONTROL).then(|| {
             let detail = "only a node answers; a client asks";
             self.fatal(header, ErrorCode::BadRequest, detail)

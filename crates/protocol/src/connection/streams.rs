@@ -22,12 +22,20 @@ struct Stream {
     answered: bool,
     /// Its answer may gain by compression.
     compresses: bool,
+    /// It waits, at rest, for something to happen. One that has been answered does not.
+    parked: bool,
+    /// It is in one of the lines of turns.
+    has_turn: bool,
 }
 
-/// See the [module](self). At most as many entries as streams may be open.
+/// See the [module](self). At most as many entries as streams may be open and parked.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     open: HashMap<u64, Stream>,
+    /// How many of them are parked ...
+    parked: usize,
+    /// ... and how many have been answered, and not yet asked to the end.
+    answered: usize,
     /// Streams that have begun to answer and have had no turn.
     newcomers: VecDeque<u64>,
     /// Those that have had one, in turn.
@@ -39,6 +47,15 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn len(&self) -> usize {
         self.open.len()
+    }
+
+    pub(super) fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// Whether none but parked streams are owed an answer.
+    pub(super) fn only_wait(&self) -> bool {
+        self.parked + self.answered == self.open.len()
     }
 
     /// The family of an open stream's operation, while it has not been answered.
@@ -71,7 +88,7 @@ impl Streams {
             stream.asked |= asked;
             return Err(Refused::Reused);
         }
-        if self.open.len() >= most {
+        if self.open.len() - self.parked >= most {
             return Err(Refused::TooMany);
         }
         let stream = Stream {
@@ -79,6 +96,8 @@ impl Streams {
             asked,
             answered: false,
             compresses: true,
+            parked: false,
+            has_turn: false,
         };
         self.open.insert(header.corr_id, stream);
         Ok(())
@@ -94,29 +113,59 @@ impl Streams {
         stream.asked = header.flags.has(Flags::END);
         let (wanted, over) = (!stream.answered, stream.answered && stream.asked);
         if over {
-            self.open.remove(&header.corr_id);
+            self.remove(header.corr_id);
         }
         Some(wanted)
     }
 
     /// The last frame of the answer has been queued.
     pub(super) fn answered(&mut self, corr_id: u64) {
-        if let Some(stream) = self.open.get_mut(&corr_id) {
+        let Some(mut stream) = self.remove(corr_id) else {
+            return;
+        };
+        if !stream.asked {
             stream.answered = true;
-            if stream.asked {
-                self.open.remove(&corr_id);
-            }
-            self.forget_turn(corr_id);
+            self.answered += 1;
+            self.open.insert(corr_id, stream);
         }
     }
 
     /// Closes a stream without an answer; whether there was one to wait for.
     pub(super) fn cancel(&mut self, corr_id: u64) -> bool {
-        let Some(stream) = self.open.remove(&corr_id) else {
-            return false;
-        };
-        self.forget_turn(corr_id);
-        !stream.answered
+        let stream = self.remove(corr_id);
+        stream.is_some_and(|stream| !stream.answered)
+    }
+
+    /// Takes a stream out of all that it is in: it waits for nothing and has no turn.
+    fn remove(&mut self, corr_id: u64) -> Option<Stream> {
+        let mut stream = self.open.remove(&corr_id)?;
+        self.answered -= usize::from(stream.answered);
+        self.parked -= usize::from(std::mem::take(&mut stream.parked));
+        if std::mem::take(&mut stream.has_turn) {
+            self.newcomers.retain(|waiting| *waiting != corr_id);
+            self.others.retain(|waiting| *waiting != corr_id);
+        }
+        Some(stream)
+    }
+
+    /// See [`Connection::park`](super::Connection::park).
+    pub(super) fn park(&mut self, corr_id: u64, most: usize) -> bool {
+        match self.open.get_mut(&corr_id) {
+            Some(stream) if stream.parked => true,
+            Some(stream) if !stream.answered && self.parked < most => {
+                stream.parked = true;
+                self.parked += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// See [`Connection::unpark`](super::Connection::unpark).
+    pub(super) fn unpark(&mut self, corr_id: u64) {
+        if let Some(stream) = self.open.get_mut(&corr_id) {
+            self.parked -= usize::from(std::mem::take(&mut stream.parked));
+        }
     }
 
     /// See [`Connection::owes_answers`](super::Connection::owes_answers).
@@ -126,14 +175,22 @@ impl Streams {
     }
 
     pub(super) fn begin_turns(&mut self, corr_id: u64) {
-        if self.app(corr_id).is_some() {
+        if self.gets_turn(corr_id) {
             self.newcomers.push_back(corr_id);
         }
     }
 
     pub(super) fn next_turn(&mut self, corr_id: u64) {
-        if self.app(corr_id).is_some() {
+        if self.gets_turn(corr_id) {
             self.others.push_back(corr_id);
+        }
+    }
+
+    /// A stream that is not yet answered stands in line once.
+    fn gets_turn(&mut self, corr_id: u64) -> bool {
+        match self.open.get_mut(&corr_id) {
+            Some(stream) if !stream.answered => !std::mem::replace(&mut stream.has_turn, true),
+            _ => false,
         }
     }
 
@@ -145,13 +202,12 @@ impl Streams {
             self.newcomers.pop_front()
         };
         self.newcomer_had_turn = newcomer.is_some();
-        newcomer
+        let next = newcomer
             .or_else(|| self.others.pop_front())
-            .or_else(|| self.newcomers.pop_front())
-    }
-
-    fn forget_turn(&mut self, corr_id: u64) {
-        self.newcomers.retain(|waiting| *waiting != corr_id);
-        self.others.retain(|waiting| *waiting != corr_id);
+            .or_else(|| self.newcomers.pop_front())?;
+        if let Some(stream) = self.open.get_mut(&next) {
+            stream.has_turn = false;
+        }
+        Some(next)
     }
 }

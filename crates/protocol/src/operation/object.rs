@@ -2,231 +2,97 @@
 //!
 //! Addresses are their 32 bytes; times are Unix milliseconds, 0 for none.
 
-use bytes::BufMut;
+use std::ops::Range;
 
-use super::fields::{FieldsError, Parsed, Reader, put_str16};
+use super::fields::{FieldsError, fields, flag};
 use crate::Address;
 use crate::limits::{HAS_ADDRESSES, MEDIA_TYPE_BYTES};
 
-/// Of an *object get*: an address and a part of the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GetRequest {
-    /// The object.
-    pub address: Address,
-    /// Where the part begins, in bytes.
-    pub offset: u64,
-    /// Bytes of the part; 0 for all that follow.
-    pub length: u64,
+fields! {
+    /// Of an *object get*: an address and a part of the object.
+    GetRequest {
+        /// The object.
+        address: Address as address,
+        /// Where the part begins, in bytes.
+        offset: u64 as u64,
+        /// Bytes of the part; 0 for all that follow.
+        length: u64 as u64,
+    }
+
+    /// In front of the bytes of an object, or of a part of it.
+    GetReply<'a> {
+        /// Bytes of the whole object.
+        size: u64 as u64,
+        /// Where in it the bytes begin.
+        offset: u64 as u64,
+        /// When it expires.
+        expires_ms: u64 as u64,
+        /// Its media type.
+        media_type: &'a str as media_type,
+    }
+
+    /// In front of the bytes of an object to store.
+    PutRequest<'a> {
+        /// The address that the bytes must hash to; on the wire, zeros for none.
+        expected: Option<Address> as optional_address,
+        /// Time to live from the end of the upload, in milliseconds; 0 for none.
+        ttl_ms: u64 as u64,
+        /// The media type to keep; empty for none.
+        media_type: &'a str as media_type,
+    }
+
+    /// What became of an upload.
+    PutReply {
+        /// Where the object is.
+        address: Address as address,
+        /// Its size in bytes.
+        size: u64 as u64,
+        /// It was there already.
+        existed: bool as flag,
+    }
+
+    /// What an object is, without its bytes.
+    HeadReply<'a> {
+        /// Bytes of the object.
+        size: u64 as u64,
+        /// When it expires.
+        expires_ms: u64 as u64,
+        /// Its media type.
+        media_type: &'a str as media_type,
+    }
 }
 
 impl GetRequest {
     /// Bytes of the fields.
     pub const BYTES: usize = 48;
 
-    /// Writes the fields.
-    pub fn encode(&self, buffer: &mut impl BufMut) {
-        buffer.put_slice(self.address.as_bytes());
-        buffer.put_u64(self.offset);
-        buffer.put_u64(self.length);
-    }
-
-    /// Reads the fields.
-    pub fn decode(fields: &[u8; Self::BYTES]) -> Self {
-        let mut reader = Reader::new(fields);
-        let mut read = || {
-            Some(Self {
-                address: Address::from_bytes(reader.array()?),
-                offset: reader.u64()?,
-                length: reader.u64()?,
-            })
-        };
-        read().expect("all of them are there")
-    }
-
-    /// The bytes asked for of an object of `size` bytes: whether they are a part that was asked
-    /// for as such, and which. `None` when the object has none of them: the rule of HTTP for one
-    /// range.
-    pub fn resolve(&self, size: u64) -> Option<(bool, std::ops::Range<u64>)> {
-        if self.offset == 0 && self.length == 0 {
-            return Some((false, 0..size));
-        }
-        let end = match self.length {
-            0 => size,
-            length => self.offset.saturating_add(length).min(size),
-        };
-        (self.offset < size).then_some((true, self.offset..end))
+    /// See [`resolve`].
+    pub fn resolve(&self, size: u64) -> Option<(bool, Range<u64>)> {
+        resolve(self.offset, self.length, size)
     }
 }
 
-/// In front of the bytes of an object, or of a part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GetReply<'a> {
-    /// Bytes of the whole object.
-    pub size: u64,
-    /// Where in it the bytes begin.
-    pub offset: u64,
-    /// When it expires.
-    pub expires_ms: u64,
-    /// Its media type.
-    pub media_type: &'a str,
-}
-
-impl<'a> GetReply<'a> {
-    /// Writes the fields.
-    pub fn encode(&self, buffer: &mut impl BufMut) {
-        buffer.put_u64(self.size);
-        buffer.put_u64(self.offset);
-        buffer.put_u64(self.expires_ms);
-        put_str16(buffer, self.media_type);
+/// The bytes asked for of an object of `size` bytes: whether they are a part that was asked for as
+/// such, and which. `None` when the object has none of them: the rule of HTTP for one range.
+pub fn resolve(offset: u64, length: u64, size: u64) -> Option<(bool, Range<u64>)> {
+    if offset == 0 && length == 0 {
+        return Some((false, 0..size));
     }
-
-    /// Reads the fields at the front of a payload.
-    ///
-    /// # Errors
-    ///
-    /// If more bytes would not help.
-    pub fn parse(payload: &'a [u8]) -> Parsed<Self> {
-        let mut reader = Reader::new(payload);
-        let (Some(size), Some(offset), Some(expires_ms)) =
-            (reader.u64(), reader.u64(), reader.u64())
-        else {
-            return Ok(None);
-        };
-        let Some(media_type) = reader.str16(MEDIA_TYPE_BYTES)? else {
-            return Ok(None);
-        };
-        let reply = Self {
-            size,
-            offset,
-            expires_ms,
-            media_type,
-        };
-        Ok(Some((reply, reader.at())))
-    }
+    let end = match length {
+        0 => size,
+        length => offset.saturating_add(length).min(size),
+    };
+    (offset < size).then_some((true, offset..end))
 }
 
-/// In front of the bytes of an object to store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PutRequest<'a> {
-    /// The address that the bytes must hash to; on the wire, zeros for none.
-    pub expected: Option<Address>,
-    /// Time to live from the end of the upload, in milliseconds; 0 for none.
-    pub ttl_ms: u64,
-    /// The media type to keep; empty for none.
-    pub media_type: &'a str,
-}
-
-impl<'a> PutRequest<'a> {
+impl PutRequest<'_> {
     /// Most bytes of the fields.
     pub const BYTES_MAX: usize = 32 + 8 + 2 + MEDIA_TYPE_BYTES;
-
-    /// Writes the fields.
-    pub fn encode(&self, buffer: &mut impl BufMut) {
-        let expected = self.expected.as_ref().map_or(&[0; 32], Address::as_bytes);
-        buffer.put_slice(expected);
-        buffer.put_u64(self.ttl_ms);
-        put_str16(buffer, self.media_type);
-    }
-
-    /// Reads the fields at the front of a payload.
-    ///
-    /// # Errors
-    ///
-    /// If more bytes would not help.
-    pub fn parse(payload: &'a [u8]) -> Parsed<Self> {
-        let mut reader = Reader::new(payload);
-        let (Some(expected), Some(ttl_ms)) = (reader.array::<32>(), reader.u64()) else {
-            return Ok(None);
-        };
-        let Some(media_type) = reader.str16(MEDIA_TYPE_BYTES)? else {
-            return Ok(None);
-        };
-        let request = Self {
-            expected: (expected != [0; 32]).then(|| Address::from_bytes(expected)),
-            ttl_ms,
-            media_type,
-        };
-        Ok(Some((request, reader.at())))
-    }
-}
-
-/// What became of an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PutReply {
-    /// Where the object is.
-    pub address: Address,
-    /// Its size in bytes.
-    pub size: u64,
-    /// It was there already.
-    pub existed: bool,
 }
 
 impl PutReply {
     /// Bytes of the fields.
     pub const BYTES: usize = 41;
-
-    /// Writes the fields.
-    pub fn encode(&self, buffer: &mut impl BufMut) {
-        buffer.put_slice(self.address.as_bytes());
-        buffer.put_u64(self.size);
-        buffer.put_u8(self.existed.into());
-    }
-
-    /// Reads the fields.
-    ///
-    /// # Errors
-    ///
-    /// If the last of them is neither 0 nor 1.
-    pub fn decode(fields: &[u8; Self::BYTES]) -> Result<Self, FieldsError> {
-        let (address, rest) = fields.split_first_chunk::<32>().expect("41 bytes");
-        let (size, rest) = rest.split_first_chunk::<8>().expect("41 bytes");
-        Ok(Self {
-            address: Address::from_bytes(*address),
-            size: u64::from_be_bytes(*size),
-            existed: flag(rest[0])?,
-        })
-    }
-}
-
-/// What an object is, without its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeadReply<'a> {
-    /// Bytes of the object.
-    pub size: u64,
-    /// When it expires.
-    pub expires_ms: u64,
-    /// Its media type.
-    pub media_type: &'a str,
-}
-
-impl<'a> HeadReply<'a> {
-    /// Writes the fields.
-    pub fn encode(&self, buffer: &mut impl BufMut) {
-        buffer.put_u64(self.size);
-        buffer.put_u64(self.expires_ms);
-        put_str16(buffer, self.media_type);
-    }
-
-    /// Reads the fields at the front of a payload.
-    ///
-    /// # Errors
-    ///
-    /// If more bytes would not help.
-    pub fn parse(payload: &'a [u8]) -> Parsed<Self> {
-        let mut reader = Reader::new(payload);
-        let (Some(size), Some(expires_ms)) = (reader.u64(), reader.u64()) else {
-            return Ok(None);
-        };
-        let Some(media_type) = reader.str16(MEDIA_TYPE_BYTES)? else {
-            return Ok(None);
-        };
-        let reply = Self {
-            size,
-            expires_ms,
-            media_type,
-        };
-        Ok(Some((reply, reader.at())))
-    }
 }
 
 /// The addresses of an *object has*, at most [`HAS_ADDRESSES`].
@@ -254,31 +120,15 @@ pub fn decode_presence(payload: &[u8]) -> Result<Vec<bool>, FieldsError> {
     payload.iter().copied().map(flag).collect()
 }
 
-fn flag(byte: u8) -> Result<bool, FieldsError> {
-    match byte {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(FieldsError::Value),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::fields::check_fields;
     use super::*;
 
     #[test]
     fn parts_resolve_as_a_range_of_http_does() {
-        let resolve = |offset, length, size| {
-            let address = Address::of(b"");
-            let request = GetRequest {
-                address,
-                offset,
-                length,
-            };
-            request.resolve(size)
-        };
         assert_eq!(resolve(0, 0, 10), Some((false, 0..10)));
         assert_eq!(resolve(0, 0, 0), Some((false, 0..0)));
         assert_eq!(resolve(0, 10, 10), Some((true, 0..10)));
@@ -323,42 +173,11 @@ mod tests {
             let media_type = media_type.as_str();
             let address = Address::from_bytes(hash);
 
-            let mut fields = Vec::new();
-            let put = PutRequest { expected: Some(address), ttl_ms: size, media_type };
-            put.encode(&mut fields);
-            check(&fields, put, PutRequest::parse)?;
-
-            let get = GetReply { size, offset, expires_ms, media_type };
-            fields.clear();
-            get.encode(&mut fields);
-            check(&fields, get, GetReply::parse)?;
-
-            let head = HeadReply { size, expires_ms, media_type };
-            fields.clear();
-            head.encode(&mut fields);
-            check(&fields, head, HeadReply::parse)?;
-
-            fields.clear();
-            let request = GetRequest { address, offset, length: size };
-            request.encode(&mut fields);
-            prop_assert_eq!(GetRequest::decode(fields.first_chunk().expect("48")), request);
-
-            fields.clear();
-            let stored = PutReply { address, size, existed };
-            stored.encode(&mut fields);
-            prop_assert_eq!(PutReply::decode(fields.first_chunk().expect("41")), Ok(stored));
+            check_fields!(PutRequest { expected: Some(address), ttl_ms: size, media_type }, PutRequest);
+            check_fields!(GetReply { size, offset, expires_ms, media_type }, GetReply);
+            check_fields!(HeadReply { size, expires_ms, media_type }, HeadReply);
+            check_fields!(GetRequest { address, offset, length: size }, GetRequest);
+            check_fields!(PutReply { address, size, existed }, PutReply);
         }
-    }
-
-    fn check<'a, T: PartialEq + std::fmt::Debug>(
-        fields: &'a [u8],
-        written: T,
-        parse: impl Fn(&'a [u8]) -> Parsed<T>,
-    ) -> Result<(), TestCaseError> {
-        for cut in 0..fields.len() {
-            prop_assert_eq!(parse(&fields[..cut]), Ok(None));
-        }
-        prop_assert_eq!(parse(fields), Ok(Some((written, fields.len()))));
-        Ok(())
     }
 }

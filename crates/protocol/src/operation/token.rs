@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use super::fields::{FieldsError, Reader, put_str16};
+use super::fields::{Field, FieldsError, front};
 use crate::limits::CAPABILITY_BYTES;
 
 /// Longest text of a token: base64url of [`CAPABILITY_BYTES`].
@@ -28,23 +28,22 @@ impl std::fmt::Debug for TokenReply<'_> {
 impl<'a> TokenReply<'a> {
     /// Appends the fields.
     pub fn encode(&self, buffer: &mut impl BufMut) {
-        put_str16(buffer, self.token);
-        buffer.put_u64(self.expires_ms);
+        self.token.put(buffer);
+        self.expires_ms.put(buffer);
     }
 
     /// Reads a payload that is nothing but these fields; `None` if it ends too early.
     pub fn decode(payload: &'a [u8]) -> Result<Option<Self>, FieldsError> {
-        let mut reader = Reader::new(payload);
-        let Some(token) = reader.str16(TOKEN_TEXT_BYTES)? else {
-            return Ok(None);
-        };
-        let Some(expires_ms) = reader.u64() else {
-            return Ok(None);
-        };
-        if reader.at() < payload.len() {
-            return Err(FieldsError::TooLong);
+        let read = front(payload, |reader| {
+            Ok(Self {
+                token: reader.str16(TOKEN_TEXT_BYTES)?,
+                expires_ms: reader.u64()?,
+            })
+        })?;
+        match read {
+            Some((_, at)) if at < payload.len() => Err(FieldsError::Trailing),
+            read => Ok(read.map(|(reply, _)| reply)),
         }
-        Ok(Some(Self { token, expires_ms }))
     }
 }
 
@@ -75,7 +74,7 @@ mod tests {
     fn the_longest_token_fits_and_a_longer_does_not() {
         for (length, fits) in [(TOKEN_TEXT_BYTES, true), (TOKEN_TEXT_BYTES + 1, false)] {
             let mut payload = Vec::new();
-            put_str16(&mut payload, &"A".repeat(length));
+            "A".repeat(length).as_str().put(&mut payload);
             payload.put_u64(0);
             assert_eq!(TokenReply::decode(&payload).is_ok(), fits);
         }

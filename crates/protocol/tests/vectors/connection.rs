@@ -8,7 +8,9 @@ use bytes::{BufMut, Bytes};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::connection::{Connection, ConnectionLimits, Event, Fault};
-use micronode_protocol::limits::{OAP_FRAME_BYTES, OAP_STREAMS};
+use micronode_protocol::limits::{
+    CONNECTION_WAITERS, OAP_FRAME_BYTES, OAP_PING, OAP_PING_PATIENCE, OAP_STREAMS,
+};
 use micronode_protocol::operation::Welcome;
 use serde::Deserialize;
 
@@ -45,6 +47,7 @@ enum Step {
     Event(Said),
     Do(Action),
     Node(Sent),
+    Wait(u64),
 }
 
 /// What a script says of an event.
@@ -102,6 +105,18 @@ enum Action {
         corr_id: u64,
         error: String,
     },
+    Park {
+        corr_id: u64,
+    },
+    Unpark {
+        corr_id: u64,
+    },
+    Notify {
+        corr_id: u64,
+        code: u16,
+        ack_req: bool,
+        payload: Octets,
+    },
 }
 
 #[derive(Deserialize)]
@@ -141,8 +156,11 @@ impl Node {
         let limits = ConnectionLimits {
             max_frame: OAP_FRAME_BYTES,
             max_streams: OAP_STREAMS,
+            max_parked: CONNECTION_WAITERS,
             hello: Duration::from_secs(5),
             idle: Duration::from_secs(60),
+            ping: OAP_PING,
+            ping_patience: OAP_PING_PATIENCE,
         };
         Self {
             connection: Connection::new(limits, now),
@@ -208,8 +226,19 @@ impl Node {
                 self.connection.respond_more(*corr_id, *code, body, *end);
             }
             Action::Refuse { corr_id, error } => {
-                // Every script's streams that are refused are echoes.
+                // Every script's streams that are refused and not open are echoes.
                 self.refuse(*corr_id, 1, ErrorCode::from_code(error).unwrap());
+            }
+            Action::Park { corr_id } => assert!(self.connection.park(*corr_id)),
+            Action::Unpark { corr_id } => self.connection.unpark(*corr_id),
+            Action::Notify {
+                corr_id,
+                code,
+                ack_req,
+                payload,
+            } => {
+                let body = Bytes::copy_from_slice(&payload.0);
+                self.connection.notify(*corr_id, *code, *ack_req, &[], body);
             }
         }
     }
@@ -248,6 +277,12 @@ impl Node {
             Step::Do(action) => {
                 assert_eq!(self.sent(), None);
                 self.act(action);
+            }
+            Step::Wait(seconds) => {
+                assert_eq!(self.sent(), None);
+                self.now += Duration::from_secs(*seconds);
+                let expired = self.connection.handle_timeout(self.now);
+                assert_eq!(expired.is_some(), self.connection.is_closing());
             }
             Step::Node(expected) => {
                 let frame = self.sent().expect("a frame");
@@ -318,7 +353,7 @@ impl From<Event> for Said {
 fn every_conversation_goes_as_written() {
     let file = include_str!("../../vectors/oap_connection.json");
     let vectors: Vectors = serde_json::from_str(file).unwrap();
-    assert_eq!(vectors.scripts.len(), 72);
+    assert_eq!(vectors.scripts.len(), 76);
     for script in vectors.scripts {
         // Shown only if what follows fails.
         println!("{}", script.name);

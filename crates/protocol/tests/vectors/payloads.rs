@@ -6,8 +6,8 @@ use micronode_protocol::Address;
 use micronode_protocol::compression::{inflate, inflated_bound};
 use micronode_protocol::limits::{DECOMPRESS_RATIO, OAP_FRAME_BYTES};
 use micronode_protocol::operation::{
-    FieldsError, GetReply, GetRequest, HeadReply, Hello, HelloError, Parsed, PutReply, PutRequest,
-    Transports, Welcome, decode_addresses, decode_presence,
+    self, FieldsError, Hello, HelloError, Parsed, Transports, Welcome, decode_addresses,
+    decode_presence,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -79,7 +79,10 @@ fn word(error: FieldsError) -> &'static str {
     match error {
         FieldsError::Text => "text",
         FieldsError::TooLong => "too_long",
+        FieldsError::Name => "name",
         FieldsError::Value => "value",
+        FieldsError::Truncated => "incomplete",
+        FieldsError::Trailing => "trailing",
     }
 }
 
@@ -88,18 +91,141 @@ fn whole<T>(parsed: Parsed<T>) -> Result<(T, usize), &'static str> {
     parsed.map_err(word)?.ok_or("incomplete")
 }
 
-/// Fields of one length.
-fn exactly<const N: usize>(payload: &[u8]) -> Result<&[u8; N], &'static str> {
-    payload.first_chunk().ok_or("incomplete")
+/// A field as JSON has it, and as this crate does.
+trait Json<'a> {
+    type Field;
+
+    fn of(field: Self::Field) -> Self;
+
+    fn field(&'a self) -> Self::Field;
 }
 
-fn address(digits: &str) -> Address {
-    Address::from_bytes(hex(digits).try_into().unwrap())
+macro_rules! same_in_json {
+    ($($number:ty)*) => { $(
+        impl Json<'_> for $number {
+            type Field = Self;
+
+            fn of(field: Self) -> Self {
+                field
+            }
+
+            fn field(&self) -> Self {
+                *self
+            }
+        }
+    )* };
 }
 
-fn digits(address: &Address) -> String {
-    let text = address.to_string();
-    text.strip_prefix("b3:").unwrap().to_owned()
+same_in_json! { bool u16 u32 u64 }
+
+impl<'a> Json<'a> for String {
+    type Field = &'a str;
+
+    fn of(field: &str) -> Self {
+        field.to_owned()
+    }
+
+    fn field(&'a self) -> &'a str {
+        self
+    }
+}
+
+impl<'a> Json<'a> for Octets {
+    type Field = &'a [u8];
+
+    fn of(field: &[u8]) -> Self {
+        Self(field.to_vec())
+    }
+
+    fn field(&'a self) -> &'a [u8] {
+        &self.0
+    }
+}
+
+/// An address: the digits of its hash.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Hash(String);
+
+impl Json<'_> for Hash {
+    type Field = Address;
+
+    fn of(field: Address) -> Self {
+        let text = field.to_string();
+        Self(text.strip_prefix("b3:").unwrap().to_owned())
+    }
+
+    fn field(&self) -> Address {
+        Address::from_bytes(hex(&self.0).try_into().unwrap())
+    }
+}
+
+impl Json<'_> for Option<Hash> {
+    type Field = Option<Address>;
+
+    fn of(field: Option<Address>) -> Self {
+        field.map(Hash::of)
+    }
+
+    fn field(&self) -> Option<Address> {
+        self.as_ref().map(Hash::field)
+    }
+}
+
+/// What vectors say of fields, which have the names that they have in this crate.
+macro_rules! said {
+    ($(
+        $fields:ident { $( $(#[$attribute:meta])* $field:ident: $json:ty, )* }
+    )*) => { $(
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct $fields {
+            fields: usize,
+            $( $(#[$attribute])* $field: $json, )*
+        }
+
+        impl Said for $fields {
+            fn read(payload: &[u8]) -> Result<Self, &'static str> {
+                let (read, fields) = whole(operation::$fields::parse(payload))?;
+                Ok(Self { fields, $( $field: Json::of(read.$field), )* })
+            }
+
+            fn write(&self) -> Option<Vec<u8>> {
+                let mut written = Vec::new();
+                let fields = operation::$fields { $( $field: self.$field.field(), )* };
+                fields.encode(&mut written);
+                Some(written)
+            }
+        }
+    )* };
+}
+
+/// As [`said`], of fields that receipts follow.
+macro_rules! said_with_receipts {
+    ($( $fields:ident { $( $field:ident: $json:ty, )* } )*) => { $(
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct $fields {
+            $( $field: $json, )*
+            receipts: Vec<String>,
+        }
+
+        impl Said for $fields {
+            fn read(payload: &[u8]) -> Result<Self, &'static str> {
+                let read = operation::$fields::decode_with_receipts(payload);
+                let (read, receipts) = read.map_err(word)?;
+                let receipts = receipts.into_iter().map(str::to_owned).collect();
+                Ok(Self { $( $field: Json::of(read.$field), )* receipts })
+            }
+
+            fn write(&self) -> Option<Vec<u8>> {
+                let mut written = Vec::new();
+                let fields = operation::$fields { $( $field: self.$field.field(), )* };
+                fields.encode(&mut written);
+                for receipt in &self.receipts {
+                    operation::encode_receipt(receipt, &mut written);
+                }
+                Some(written)
+            }
+        }
+    )* };
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -151,191 +277,121 @@ fn welcome() {
     check::<WelcomeSaid>("welcome", (2, 4));
 }
 
+said! {
+    GetRequest { address: Hash, offset: u64, length: u64, }
+    GetReply { size: u64, offset: u64, expires_ms: u64, media_type: String, }
+    PutRequest { expected: Option<Hash>, ttl_ms: u64, media_type: String, }
+    PutReply { address: Hash, size: u64, existed: bool, }
+    HeadReply { size: u64, expires_ms: u64, media_type: String, }
+}
+
+#[test]
+fn objects() {
+    check::<GetRequest>("get_request", (3, 2));
+    check::<GetReply>("get_reply", (4, 5));
+    check::<PutRequest>("put_request", (4, 7));
+    check::<PutReply>("put_reply", (2, 2));
+    check::<HeadReply>("head_reply", (2, 3));
+}
+
+said! {
+    NameRequest { #[serde(rename = "called")] name: String, }
+    NameReply { address: Hash, revision: u64, }
+    NameSetRequest { #[serde(rename = "called")] name: String, address: Hash, expected: u64, }
+    NameSetReply { revision: u64, }
+    NameDeleteRequest { #[serde(rename = "called")] name: String, expected: u64, }
+    NameListRequest { prefix: String, after: String, limit: u16, }
+    NameEntry { #[serde(rename = "called")] name: String, address: Option<Hash>, revision: u64, }
+    NameWatchRequest { prefix: String, }
+    NameReadRequest { #[serde(rename = "called")] name: String, offset: u64, length: u64, }
+}
+
+#[test]
+fn names() {
+    check::<NameRequest>("name_request", (3, 5));
+    check::<NameReply>("name_reply", (2, 1));
+    check::<NameSetRequest>("name_set_request", (3, 3));
+    check::<NameSetReply>("name_set_reply", (1, 1));
+    check::<NameDeleteRequest>("name_delete_request", (2, 1));
+    check::<NameListRequest>("name_list_request", (2, 2));
+    check::<NameEntry>("name_entry", (2, 3));
+    check::<NameWatchRequest>("name_watch_request", (2, 1));
+    check::<NameReadRequest>("name_read_request", (2, 1));
+}
+
+said! {
+    SendRequest { queue: String, key: String, delay_ms: u32, }
+    SendReply { id: String, duplicate: bool, }
+    ReceiveRequest { queue: String, max: u16, wait_ms: u32, visibility_ms: u32, }
+    Delivery { id: String, receipt: String, attempt: u32, enqueued_ms: u64, body: Octets, }
+    QueueRequest { queue: String, }
+    SubscribeRequest { queue: String, credit: u16, visibility_ms: u32, }
+    PurgeReply { removed: u64, }
+    RedriveRequest { queue: String, limit: u32, }
+    RedriveReply { moved: u32, left: u32, }
+}
+
+said_with_receipts! {
+    AckRequest { queue: String, }
+    NackRequest { queue: String, delay_ms: u32, }
+    ExtendRequest { queue: String, visibility_ms: u32, }
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
-struct GetRequestSaid {
-    fields: usize,
-    address: String,
-    offset: u64,
-    length: u64,
+struct VerdictsSaid {
+    verdicts: Vec<String>,
 }
 
-impl Said for GetRequestSaid {
+impl Said for VerdictsSaid {
     fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let request = GetRequest::decode(exactly(payload)?);
+        let verdicts = operation::decode_verdicts(payload).map_err(word)?;
+        let verdicts = verdicts.iter().map(|verdict| verdict.as_str().to_owned());
         Ok(Self {
-            fields: GetRequest::BYTES,
-            address: digits(&request.address),
-            offset: request.offset,
-            length: request.length,
+            verdicts: verdicts.collect(),
         })
-    }
-
-    fn write(&self) -> Option<Vec<u8>> {
-        let request = GetRequest {
-            address: address(&self.address),
-            offset: self.offset,
-            length: self.length,
-        };
-        let mut written = Vec::new();
-        request.encode(&mut written);
-        Some(written)
-    }
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-struct GetReplySaid {
-    fields: usize,
-    size: u64,
-    offset: u64,
-    expires_ms: u64,
-    media_type: String,
-}
-
-impl Said for GetReplySaid {
-    fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let (reply, fields) = whole(GetReply::parse(payload))?;
-        Ok(Self {
-            fields,
-            size: reply.size,
-            offset: reply.offset,
-            expires_ms: reply.expires_ms,
-            media_type: reply.media_type.to_owned(),
-        })
-    }
-
-    fn write(&self) -> Option<Vec<u8>> {
-        let reply = GetReply {
-            size: self.size,
-            offset: self.offset,
-            expires_ms: self.expires_ms,
-            media_type: &self.media_type,
-        };
-        let mut written = Vec::new();
-        reply.encode(&mut written);
-        Some(written)
     }
 }
 
 #[test]
-fn get() {
-    check::<GetRequestSaid>("get_request", (3, 2));
-    check::<GetReplySaid>("get_reply", (4, 5));
+fn queues() {
+    check::<SendRequest>("send_request", (3, 5));
+    check::<SendReply>("send_reply", (2, 3));
+    check::<ReceiveRequest>("receive_request", (2, 1));
+    check::<Delivery>("delivery", (3, 4));
+    check::<AckRequest>("ack_request", (3, 4));
+    check::<NackRequest>("nack_request", (1, 1));
+    check::<ExtendRequest>("extend_request", (1, 1));
+    check::<VerdictsSaid>("verdicts", (2, 1));
+    check::<QueueRequest>("queue_request", (1, 2));
+    check::<SubscribeRequest>("subscribe_request", (1, 1));
+    check::<PurgeReply>("purge_reply", (1, 1));
+    check::<RedriveRequest>("redrive_request", (2, 1));
+    check::<RedriveReply>("redrive_reply", (1, 1));
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
-struct PutRequestSaid {
-    fields: usize,
-    expected: Option<String>,
-    ttl_ms: u64,
-    media_type: String,
-}
-
-impl Said for PutRequestSaid {
-    fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let (request, fields) = whole(PutRequest::parse(payload))?;
-        Ok(Self {
-            fields,
-            expected: request.expected.as_ref().map(digits),
-            ttl_ms: request.ttl_ms,
-            media_type: request.media_type.to_owned(),
-        })
-    }
-
-    fn write(&self) -> Option<Vec<u8>> {
-        let request = PutRequest {
-            expected: self.expected.as_deref().map(address),
-            ttl_ms: self.ttl_ms,
-            media_type: &self.media_type,
-        };
-        let mut written = Vec::new();
-        request.encode(&mut written);
-        Some(written)
-    }
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-struct PutReplySaid {
-    fields: usize,
-    address: String,
-    size: u64,
-    existed: bool,
-}
-
-impl Said for PutReplySaid {
-    fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let reply = PutReply::decode(exactly(payload)?).map_err(word)?;
-        Ok(Self {
-            fields: PutReply::BYTES,
-            address: digits(&reply.address),
-            size: reply.size,
-            existed: reply.existed,
-        })
-    }
-
-    fn write(&self) -> Option<Vec<u8>> {
-        let reply = PutReply {
-            address: address(&self.address),
-            size: self.size,
-            existed: self.existed,
-        };
-        let mut written = Vec::new();
-        reply.encode(&mut written);
-        Some(written)
-    }
+said! {
+    EventsRequest { last_id: String, }
+    EventFrame { id: String, }
+    LaggedFrame { missed: u64, }
 }
 
 #[test]
-fn put() {
-    check::<PutRequestSaid>("put_request", (4, 7));
-    check::<PutReplySaid>("put_reply", (2, 2));
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-struct HeadReplySaid {
-    fields: usize,
-    size: u64,
-    expires_ms: u64,
-    media_type: String,
-}
-
-impl Said for HeadReplySaid {
-    fn read(payload: &[u8]) -> Result<Self, &'static str> {
-        let (reply, fields) = whole(HeadReply::parse(payload))?;
-        Ok(Self {
-            fields,
-            size: reply.size,
-            expires_ms: reply.expires_ms,
-            media_type: reply.media_type.to_owned(),
-        })
-    }
-
-    fn write(&self) -> Option<Vec<u8>> {
-        let reply = HeadReply {
-            size: self.size,
-            expires_ms: self.expires_ms,
-            media_type: &self.media_type,
-        };
-        let mut written = Vec::new();
-        reply.encode(&mut written);
-        Some(written)
-    }
-}
-
-#[test]
-fn head() {
-    check::<HeadReplySaid>("head_reply", (2, 3));
+fn events() {
+    check::<EventsRequest>("events_request", (2, 1));
+    check::<EventFrame>("event_frame", (1, 1));
+    check::<LaggedFrame>("lagged_frame", (1, 1));
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct HasRequestSaid {
-    addresses: Vec<String>,
+    addresses: Vec<Hash>,
 }
 
 impl Said for HasRequestSaid {
     fn read(payload: &[u8]) -> Result<Self, &'static str> {
         let addresses = decode_addresses(payload).map_err(word)?;
         Ok(Self {
-            addresses: addresses.iter().map(digits).collect(),
+            addresses: addresses.into_iter().map(Hash::of).collect(),
         })
     }
 }

@@ -7,6 +7,7 @@ use crate::call::{Call, CallBody, Command, Put};
 use crate::config::Auth;
 use crate::node::Node;
 use micronode_engine::Now;
+use micronode_protocol::capability::caveat::{Op, Ops};
 use micronode_protocol::capability::keyring::BucketId;
 use micronode_protocol::capability::{Access, Denied, Macaroon, Resource, Verified};
 use std::net::IpAddr;
@@ -125,6 +126,39 @@ impl Holder {
             Command::Ping | Command::Mint(_) => covers(Resource::None)?,
             // The grant is its own authority.
             Command::Exchange { .. } => {}
+
+            // What it points at is judged when it is known.
+            Command::NameGet { name, .. } | Command::NameRead { name, .. } => {
+                covers(Resource::Pointer(name, None))?;
+            }
+            // Whoever points a name at an object shows it to those who read names, so they must be
+            // allowed to read it themselves. Nobody else learns whether it is there.
+            Command::NameSet(set) => {
+                let access = Access {
+                    ops: Ops::of(&[Op::Get]),
+                    resource: Resource::Pointer(&set.name, Some(&set.address)),
+                    body: 0,
+                };
+                self.verified.rights.allow(&access)?;
+            }
+            Command::NameDelete { name, .. } => covers(Resource::Name(name))?,
+            // These show what is covered, and nothing else.
+            Command::NameList(_) | Command::NameWatch { .. } | Command::Events { .. } => {}
+
+            Command::Send(send) => {
+                covers(Resource::Queue(send.queue.text()))?;
+                if send.body.len() as u64 > self.verified.rights.max_bytes() {
+                    return Err(Denied::MaxBytes.into());
+                }
+            }
+            Command::Receive(receive) => covers(Resource::Queue(receive.queue.text()))?,
+            Command::Subscribe(subscribe) => covers(Resource::Queue(subscribe.queue.text()))?,
+            Command::Settle(settle) => covers(Resource::Queue(settle.queue.text()))?,
+            Command::QueueStats { queue }
+            | Command::Purge { queue }
+            | Command::Redrive { queue, .. } => {
+                covers(Resource::Queue(queue.text()))?;
+            }
         }
         Ok(command)
     }

@@ -8,10 +8,8 @@ use std::fmt;
 use micronode_protocol::capability::grant::{IssuerId, IssuerKey, Nonce};
 use micronode_protocol::limits::CAPABILITY_LOCATION_BYTES;
 
+use super::list::{ItemProblems, parse_all};
 use super::problem::Reason;
-
-/// What is wrong with the items of a list, by their index.
-pub(super) type ItemProblems = Vec<(usize, Reason)>;
 
 /// An issuer whose grants are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,21 +35,9 @@ impl Issuer {
 
     /// All of them, no two with the same keys.
     pub(super) fn parse_all(items: &[&str]) -> Result<Vec<Self>, ItemProblems> {
-        let (mut issuers, mut problems) = (Vec::<Self>::new(), Vec::new());
-        for (index, item) in items.iter().enumerate() {
-            match Self::parse(item) {
-                Ok(issuer) if issuers.iter().any(|other| other.key == issuer.key) => {
-                    problems.push((index, Reason::SameIssuer));
-                }
-                Ok(issuer) => issuers.push(issuer),
-                Err(reason) => problems.push((index, reason)),
-            }
-        }
-        if problems.is_empty() {
-            Ok(issuers)
-        } else {
-            Err(problems)
-        }
+        parse_all(items, Self::parse, |earlier, issuer| {
+            (earlier.key == issuer.key).then_some(Reason::SameIssuer)
+        })
     }
 
     fn parse(text: &str) -> Result<Self, Reason> {

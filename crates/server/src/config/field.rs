@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::authority::{Deny, Issuer, ItemProblems, check_name};
+use super::authority::{Deny, Issuer, check_name};
+use super::list::{ItemProblems, check_count, joined};
 use super::problem::Reason;
+use super::route::Route;
 use super::{Budget, Config, OapListener, duration, size};
 
 /// Reads and writes one value of type `T` in a configuration.
@@ -38,6 +40,8 @@ pub(super) enum Field {
     Deny(Place<Deny>, usize),
     /// At most so many, no two the same.
     Issuers(Place<Vec<Issuer>>, usize),
+    /// At most so many, no two of one name.
+    Routes(Place<Vec<Route>>, usize),
 }
 
 /// How a value stands in the file.
@@ -157,7 +161,7 @@ impl Field {
                 check_name(text).map_err(malformed)?;
                 (place.set)(config, given());
             }
-            Self::Deny(..) | Self::Issuers(..) => {
+            Self::Deny(..) | Self::Issuers(..) | Self::Routes(..) => {
                 let items = text.split(',').filter(|_| !text.is_empty());
                 let problems = self.set_items(config, &items.collect::<Vec<_>>());
                 // One value, one problem: the first.
@@ -184,9 +188,22 @@ impl Field {
                 check_count(items, *most)?;
                 (place.set)(config, Issuer::parse_all(items)?);
             }
+            Self::Routes(place, most) => {
+                check_count(items, *most)?;
+                (place.set)(config, Route::parse_all(items)?);
+            }
             _ => unreachable!("only a list has items"),
         }
         Ok(())
+    }
+
+    /// Whether `text` will do for this field of a table in the list.
+    pub(super) fn check_item(&self, field: &str, text: &str) -> Result<(), Reason> {
+        match self {
+            Self::Issuers(..) => Issuer::check_field(field, text),
+            Self::Routes(..) => Route::check_field(field, text),
+            _ => unreachable!("only a list of tables has fields"),
+        }
     }
 
     /// How the file has it.
@@ -195,6 +212,7 @@ impl Field {
             Self::Flag(_) | Self::Count(..) => Shape::Bare,
             Self::Deny(..) => Shape::List,
             Self::Issuers(..) => Shape::Tables(Issuer::FIELDS),
+            Self::Routes(..) => Shape::Tables(Route::FIELDS),
             _ => Shape::Quoted,
         }
     }
@@ -223,6 +241,7 @@ impl Field {
             Self::Name(place) => (place.get)(config),
             Self::Deny(place, _) => joined((place.get)(config).texts()),
             Self::Issuers(place, _) => joined((place.get)(config).iter().map(ToString::to_string)),
+            Self::Routes(place, _) => joined((place.get)(config).iter().map(ToString::to_string)),
         }
     }
 
@@ -240,6 +259,7 @@ impl Field {
             Self::Name(place) => (place.get)(a) != (place.get)(b),
             Self::Deny(place, _) => (place.get)(a) != (place.get)(b),
             Self::Issuers(place, _) => (place.get)(a) != (place.get)(b),
+            Self::Routes(place, _) => (place.get)(a) != (place.get)(b),
         }
     }
 
@@ -258,25 +278,9 @@ impl Field {
             Self::Name(_) => "a name in quotes",
             Self::Deny(..) => "an array of strings",
             Self::Issuers(..) => "[[issuers]], each with `ed25519` and `mldsa65`",
+            Self::Routes(..) => "[[routes]], each with `event` and `queue`",
         }
     }
-}
-
-/// The first item over the cap is at fault.
-fn check_count(items: &[&str], most: usize) -> Result<(), ItemProblems> {
-    if items.len() <= most {
-        return Ok(());
-    }
-    let reason = Reason::TooLarge {
-        given: format!("a list of {}", items.len()),
-        most: most.to_string(),
-    };
-    Err(vec![(most, reason)])
-}
-
-/// The items of a list in one text.
-fn joined(items: impl Iterator<Item = String>) -> String {
-    items.collect::<Vec<_>>().join(",")
 }
 
 /// `value`, when `range` has it.

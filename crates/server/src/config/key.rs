@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use micronode_protocol::limits;
 
-use super::authority::ItemProblems;
 use super::field::{Beyond, Field, Place, Refused, Shape};
+use super::list::ItemProblems;
 use super::problem::Reason;
 use super::{Config, Eviction, LogFormat, LogLevel, Pq};
 
@@ -99,6 +99,11 @@ impl Key {
         items: &[&str],
     ) -> Result<(), ItemProblems> {
         self.field.set_items(config, items)
+    }
+
+    /// Whether `text` will do for this field of a table in the list.
+    pub(super) fn check_item(&self, field: &str, text: &str) -> Result<(), Reason> {
+        self.field.check_item(field, text)
     }
 
     /// Reads `text` into `config`, which is untouched on error.
@@ -279,6 +284,12 @@ pub static KEYS: &[Key] = &[
     )
     .live(),
     Key::any(
+        "routes",
+        Field::Routes(cloned!(routes), limits::ROUTES),
+        "Which events go into which queue: event, prefix, queue and name of each.",
+    )
+    .live(),
+    Key::any(
         "limits.rps",
         Field::Count(place!(limits.rps), 0..=limits::RATE_MAX),
         "Requests per second; 0 lifts the limit.",
@@ -425,6 +436,15 @@ pub static KEYS: &[Key] = &[
     )
     .live(),
     Key::any(
+        "limits.waiters",
+        Field::Count(
+            narrow!(limits.waiters),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Receives, subscriptions, watches and streams of events that wait at once.",
+    )
+    .live(),
+    Key::any(
         "limits.facets.storage_read",
         Field::Count(
             narrow!(limits.facets.storage_read),
@@ -440,6 +460,63 @@ pub static KEYS: &[Key] = &[
             1..=limits::CONCURRENCY_MAX as u64,
         ),
         "Writes of objects at work at once.",
+    )
+    .live(),
+    Key::any(
+        "limits.facets.index",
+        Field::Count(
+            narrow!(limits.facets.index),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Requests for names at work at once.",
+    )
+    .live(),
+    Key::any(
+        "limits.facets.mailbox",
+        Field::Count(
+            narrow!(limits.facets.mailbox),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "Requests for queues at work at once.",
+    )
+    .live(),
+    Key::any(
+        "limits.mailbox.max_messages",
+        Field::Count(place!(limits.mailbox.max_messages), 1..=limits::MESSAGES),
+        "Messages in one queue, its dead letters included.",
+    )
+    .live(),
+    Key::any(
+        "limits.mailbox.max_bytes",
+        Field::Budget(place!(limits.mailbox.max_bytes), 1),
+        "Bytes of the messages in one queue; \"auto\" is a quarter of the memory budget.",
+    )
+    .live(),
+    Key::any(
+        "limits.mailbox.max_body",
+        Field::Size(
+            narrow!(limits.mailbox.max_body),
+            1..=limits::MESSAGE_BYTES_MAX as u64,
+        ),
+        "Largest message.",
+    )
+    .live(),
+    Key::any(
+        "limits.mailbox.max_deliveries",
+        Field::Count(
+            narrow!(limits.mailbox.max_deliveries),
+            1..=limits::MAX_DELIVERIES_MAX as u64,
+        ),
+        "Deliveries that fail before a message becomes a dead letter.",
+    )
+    .live(),
+    Key::any(
+        "limits.mailbox.idempotency_window",
+        Field::Duration(
+            place!(limits.mailbox.idempotency_window),
+            limits::IDEMPOTENCY_WINDOW_MIN..=limits::IDEMPOTENCY_WINDOW_MAX,
+        ),
+        "How long an idempotency key is remembered.",
     )
     .live(),
     Key::any(
@@ -529,6 +606,12 @@ pub static KEYS: &[Key] = &[
         "auth.deny",
         Field::Deny(cloned!(auth.deny), limits::DENIED),
         "Grants and issuers that count no more: 32 hex digits of a grant's nonce, or 64 of an issuer's id.",
+    )
+    .live(),
+    Key::any(
+        "metrics.queue_names",
+        Field::Flag(place!(metrics.queue_names)),
+        "Metrics of queues under their names; without, of all together.",
     )
     .live(),
     Key::any(

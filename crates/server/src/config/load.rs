@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::authority::Issuer;
 use super::field::Shape;
 use super::file::{self, Entry, Given, Item, SyntaxError};
 use super::key::{ENV_PREFIX, KEYS, Key};
@@ -230,7 +229,7 @@ impl Layers {
             let field = fields.iter().position(|field| *field == path);
             let result = match (field, given) {
                 (Some(field), Given::String(text)) => {
-                    let checked = Issuer::check_field(fields[field], &text);
+                    let checked = key.check_item(fields[field], &text);
                     texts[field] = text;
                     checked
                 }

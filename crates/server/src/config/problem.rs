@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use micronode_protocol::capability::grant::InvalidIssuerKey;
-use micronode_protocol::limits::CAPABILITY_LOCATION_BYTES;
+use micronode_protocol::limits::{CAPABILITY_LOCATION_BYTES, QUEUE_NAME_BYTES};
 
 use super::duration::DurationError;
 use super::memory::MemoryError;
@@ -142,6 +142,45 @@ pub enum Reason {
     /// An issuer that is there already.
     #[error("the same issuer a second time; remove one")]
     SameIssuer,
+    /// Not what a name can begin with.
+    #[error(
+        "{given:?}: expected what names begin with: segments of a-z, 0-9, '.', '_' and '-', with \
+         '/' between them"
+    )]
+    Prefix {
+        /// The text.
+        given: String,
+    },
+    /// Not a queue that may be sent to.
+    #[error(
+        "{given:?}: expected the name of a queue: 1 to {QUEUE_NAME_BYTES} of a-z, 0-9, '.', '_' \
+         and '-', not ending in .dlq"
+    )]
+    Queue {
+        /// The text.
+        given: String,
+    },
+    /// A route in one line, with other than its fields.
+    #[error("expected EVENT:PREFIX:QUEUE:NAME for each route, prefix and name may be empty")]
+    RouteFields,
+    /// A route that lacks what it needs.
+    #[error("a route needs `{field}`")]
+    RouteWithout {
+        /// The key that is not there.
+        field: &'static str,
+    },
+    /// A prefix for events that are about no name.
+    #[error("`prefix` is of names, and {event} is about none: remove `prefix`")]
+    PrefixWithoutNames {
+        /// The event's type.
+        event: &'static str,
+    },
+    /// A route of a name that another one has.
+    #[error("a second route called {name:?}: give it a `name` of its own")]
+    SameRoute {
+        /// The name.
+        name: String,
+    },
     /// A cap that may only be tightened was loosened.
     #[error("{given} loosens a cap that may only be {}: the bound is {bound}",
             if *.lower { "lowered" } else { "raised" })]

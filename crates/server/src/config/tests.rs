@@ -6,6 +6,7 @@ mod environment;
 mod file;
 mod output;
 mod properties;
+mod routes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,8 @@ fn accepted(key: &Key) -> Vec<String> {
         &both,
         &nonce,
         &denied,
+        "name.set:tiles/:tiles-changed:",
+        "health::watch:,object.put::watch:puts",
     ];
     let mut texts = vec![key.text(&Config::default())];
     for text in candidates {
@@ -171,6 +174,16 @@ fn the_defaults_are_the_documented_ones() {
         ("limits.max_object", "1GiB"),
         ("limits.facets.storage_read", "512"),
         ("limits.facets.storage_write", "512"),
+        ("limits.waiters", "16384"),
+        ("limits.facets.index", "512"),
+        ("limits.facets.mailbox", "512"),
+        ("limits.mailbox.max_messages", "1000000"),
+        ("limits.mailbox.max_bytes", "auto"),
+        ("limits.mailbox.max_body", "256KiB"),
+        ("limits.mailbox.max_deliveries", "5"),
+        ("limits.mailbox.idempotency_window", "10m"),
+        ("routes", ""),
+        ("metrics.queue_names", "false"),
         ("memory.budget", "auto"),
         ("memory.eviction", "refuse"),
         ("tls.cert", ""),

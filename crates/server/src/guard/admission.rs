@@ -4,19 +4,22 @@
 //! comes before, between or after them, but never in another order.
 
 use crate::authority::{Holder, Presented};
-use crate::call::{Call, CallError, Cost};
+use crate::call::{Call, CallError, Cost, Facet};
 use crate::clock;
 use crate::ingress::http::routes::Route;
 use crate::node::Node;
 use crate::readiness::State;
-use micronode_hardening::Permit;
+use micronode_hardening::{InFlight, Permit};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Access;
 use micronode_protocol::limits::{IN_FLIGHT_DEGRADED_PERCENT, SLOW_SHARE_WAIT};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+
+/// Between two attempts to let something go on that has waited.
+const READMISSION: Duration = Duration::from_millis(5);
 
 /// What a request holds from admission to the last byte of its answer.
 #[must_use = "permits that are dropped at once limit nothing"]
@@ -36,6 +39,7 @@ pub(crate) struct InProgress {
     pub(crate) holder: Option<Arc<Holder>>,
     /// Of a refusal with a document.
     pub(crate) refusal: Option<Permit>,
+    is_parked: bool,
 }
 
 impl InProgress {
@@ -50,6 +54,28 @@ impl InProgress {
             permits: None,
             holder: None,
             refusal: None,
+            is_parked: false,
+        }
+    }
+
+    /// From now on it only waits, and takes nobody's place.
+    pub(crate) fn park(&mut self) {
+        self.permits = None;
+        if !std::mem::replace(&mut self.is_parked, true) {
+            self.node.metrics.park(self.route);
+        }
+    }
+
+    /// Whether it only waits.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.is_parked
+    }
+
+    /// It goes on, with what it needs for that.
+    pub(crate) fn resume(&mut self, permits: Permits) {
+        self.permits = Some(permits);
+        if std::mem::replace(&mut self.is_parked, false) {
+            self.node.metrics.begin(self.route);
         }
     }
 }
@@ -57,6 +83,9 @@ impl InProgress {
 impl Drop for InProgress {
     fn drop(&mut self) {
         let latency = clock::instant() - self.started;
+        if !self.is_parked {
+            self.node.metrics.park(self.route);
+        }
         self.node.metrics.end(self.route, self.method, latency);
     }
 }
@@ -176,7 +205,7 @@ pub(crate) async fn admit_in_place_of_another(node: &Node) -> Result<Permit, Cal
     let until = clock::instant() + SLOW_SHARE_WAIT;
     if node.data_plane.slow_share.cut_slowest() {
         while clock::instant() < until {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
             if let Ok(permit) = node.in_flight.acquire() {
                 return Ok(permit);
             }
@@ -208,15 +237,39 @@ fn shed(state: State, cost: Cost) -> Result<(), CallError> {
     }
 }
 
-/// The last stage before the work: a permit of the store, for what touches it.
-pub(crate) fn facet(node: &Node, cost: Cost, in_flight: Permit) -> Result<Permits, CallError> {
-    let facet = match cost {
-        Cost::Write => Some(node.facets.storage_write.acquire()?),
-        Cost::Read => Some(node.facets.storage_read.acquire()?),
-        Cost::Buffer | Cost::Free => None,
+/// The last stage before the work: a permit of the part of the node that does it.
+pub(crate) fn facet(node: &Node, facet: Facet, in_flight: Permit) -> Result<Permits, CallError> {
+    let facets = &node.facets;
+    let permits = match facet {
+        Facet::None => None,
+        Facet::StorageRead => Some(&facets.storage_read),
+        Facet::StorageWrite => Some(&facets.storage_write),
+        Facet::Index => Some(&facets.index),
+        Facet::Mailbox => Some(&facets.mailbox),
     };
     Ok(Permits {
         _in_flight: in_flight,
-        _facet: facet,
+        _facet: permits.map(InFlight::acquire).transpose()?,
     })
+}
+
+/// Lets what has waited go on: it has been admitted before, and takes no more of any rate. Where
+/// there is no place for it, it waits on for one, until this time.
+pub(crate) async fn readmit(
+    node: &Node,
+    cost: Cost,
+    of: Facet,
+    until: Instant,
+) -> Result<Permits, CallError> {
+    loop {
+        let permits = node.in_flight.acquire().map_err(CallError::from);
+        let permits = permits.and_then(|permit| {
+            shed(node.state(), cost)?;
+            facet(node, of, permit)
+        });
+        match permits {
+            Err(_) if clock::instant() < until => sleep(READMISSION).await,
+            permits => return permits,
+        }
+    }
 }

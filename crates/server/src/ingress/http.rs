@@ -4,33 +4,35 @@ pub(crate) mod arrival;
 pub(crate) mod body;
 mod conditional;
 pub(crate) mod correlation;
+mod messages;
 mod multipart;
+mod name;
 pub(crate) mod openapi;
 pub(crate) mod origin;
 pub(crate) mod presented;
 pub(crate) mod problem;
+mod query;
+mod queue;
 mod range;
 pub(crate) mod respond;
 pub(crate) mod routes;
+mod sse;
+mod target;
 
 pub(crate) use respond::respond;
+pub(crate) use target::Target;
 
-use crate::authority::{Holder, Mint};
+use crate::authority::{Holder, Mint, Scope};
 use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Command, Put, check_media_type};
 use crate::config::duration;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use micronode_engine::Budget;
 use micronode_protocol::{Address, ErrorCode, limits};
-use routes::{Operation, Route, decode_segment};
+use routes::{Operation, Route};
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
-
-/// The address named by an `{addr}` segment.
-pub(crate) fn address(segment: &str) -> Result<Address, CallError> {
-    parse_address(&decode_segment(segment))
-}
 
 fn parse_address(text: &str) -> Result<Address, CallError> {
     text.parse().map_err(|_| {
@@ -70,26 +72,27 @@ pub(crate) fn check_transfer_coding(headers: &HeaderMap) -> Result<(), CallError
 pub(crate) async fn call(
     operation: &Operation,
     head: &Parts,
-    address: Option<Address>,
+    target: Target,
     declared: Option<u64>,
     body: CallBody,
     budget: &Budget,
     holder: Option<&Arc<Holder>>,
 ) -> Result<Call, CallError> {
-    let addressed =
-        || address.ok_or_else(|| CallError::new(ErrorCode::BadAddress, "an address is missing"));
+    let scope = || Scope::of(holder);
     Ok(match (operation.route, &operation.method) {
         (Route::Put, _) => Call::Put(put(head, None, declared, body)?),
-        (Route::Object, &Method::PUT) => Call::Put(put(head, Some(addressed()?), declared, body)?),
+        (Route::Object, &Method::PUT) => {
+            Call::Put(put(head, Some(target.object()?), declared, body)?)
+        }
         (Route::Object, &Method::DELETE) => {
-            let address = addressed()?;
+            let address = target.object()?;
             if !conditional::may_change(&head.headers, &address) {
                 return Err(conditional::failed());
             }
             Call::Command(Command::Delete { address })
         }
         (Route::Object | Route::Manifest, _) => Call::Command(Command::Get {
-            address: addressed()?,
+            address: target.object()?,
         }),
         (Route::Has, _) => Call::Command(Command::Has {
             addresses: addresses(&collect(body, budget).await?)?,
@@ -104,6 +107,29 @@ pub(crate) async fn call(
             Call::Command(Command::Mint(Mint::parse(&document, holder.cloned())?))
         }
         (Route::Echo, _) => Call::Echo { body },
+        (Route::Names, _) => Call::Command(name::list(head, scope())?),
+        (Route::Name, &Method::PUT) => Call::Command(name::set(head, target, body, budget).await?),
+        (Route::Name, &Method::DELETE) => Call::Command(name::delete(head, target)?),
+        (Route::Name, _) => Call::Command(Command::NameRead {
+            name: target.name()?,
+            scope: scope(),
+        }),
+        (Route::Send, _) => Call::Command(queue::send(head, target, body, budget, &scope()).await?),
+        (Route::Receive, _) => Call::Command(queue::receive(head, target)?),
+        (Route::Ack, _) => Call::Command(queue::ack(target, body, budget).await?),
+        (Route::Nack, _) => Call::Command(queue::nack(target, body, budget).await?),
+        (Route::Extend, _) => Call::Command(queue::extend(target, body, budget).await?),
+        (Route::Redrive, _) => Call::Command(queue::redrive(head, target)?),
+        (Route::Queue, &Method::DELETE) => Call::Command(Command::Purge {
+            queue: target.queue()?,
+        }),
+        (Route::Queue, _) => Call::Command(Command::QueueStats {
+            queue: target.queue()?,
+        }),
+        (Route::Events, _) => Call::Command(Command::Events {
+            after: last_event_id(&head.headers),
+            scope: scope(),
+        }),
         (Route::OpenApi | Route::Unknown, _) => {
             return Err(CallError::new(ErrorCode::NotFound, "no such operation"));
         }
@@ -134,6 +160,13 @@ fn put(
         media_type,
         body,
     })
+}
+
+/// Where a client that listens again has come to. What cannot be an id is one of another life.
+fn last_event_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("last-event-id")?;
+    let text = value.to_str().unwrap_or_default();
+    Some(text.chars().take(limits::EVENT_ID_CHARS + 1).collect())
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, CallError> {
@@ -179,7 +212,8 @@ mod tests {
     fn percent_encoding_belongs_to_paths_and_not_to_json() {
         let address_of_nothing = Address::of(b"");
         let encoded = address_of_nothing.to_string().replace(':', "%3A");
-        assert_eq!(address(&encoded), Ok(address_of_nothing));
+        let target = Target::of(Route::Object, &encoded);
+        assert!(matches!(target, Ok(Target::Object(address)) if address == address_of_nothing));
         let asked = format!("[\"{address_of_nothing}\",\"{encoded}\"]");
         let refused = addresses(asked.as_bytes()).map_err(|error| error.code);
         assert_eq!(refused, Err(ErrorCode::BadAddress));

@@ -149,8 +149,9 @@ impl Wire {
         }
         let answer = self.frame().await;
         assert!(matches!(answer.header.code, 200 | 201), "{answer:?}");
-        let fields = answer.payload.first_chunk().expect("its fields");
-        PutReply::decode(fields).expect("a flag").address
+        PutReply::decode(&answer.payload)
+            .expect("its fields")
+            .address
     }
 
     /// Gets a whole object and returns how many bytes of it came.

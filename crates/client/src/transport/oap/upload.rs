@@ -23,8 +23,7 @@ impl Oap {
         let time = self.0.options.timeouts.write;
         let call = self.send(upload, pieces, time).await?;
         let answer = call.collect(time).await?;
-        let fields: &[u8; PutReply::BYTES] = answer[..].try_into().map_err(|_| NOT_A_RECEIPT)?;
-        let stored = PutReply::decode(fields).map_err(|_| NOT_A_RECEIPT)?;
+        let stored = PutReply::decode(&answer).map_err(|_| NOT_A_RECEIPT)?;
         // That it is stored is certain; when it will be gone is worth a question, but no failure.
         let expires_at = match upload.expires_in {
             None => None,

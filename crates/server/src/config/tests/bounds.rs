@@ -30,6 +30,14 @@ const EDGES: &str = "
     limits.drain_grace          -          0s    1h                     3600001ms
     limits.facets.storage_read  0          1     1048576                1048577
     limits.facets.storage_write 0          1     1048576                1048577
+    limits.waiters              0          1     1048576                1048577
+    limits.facets.index         0          1     1048576                1048577
+    limits.facets.mailbox       0          1     1048576                1048577
+    limits.mailbox.max_messages 0          1     4000000                4000001
+    limits.mailbox.max_bytes    0B         1B    18446744073709551615B  16777216TiB
+    limits.mailbox.max_body     0B         1B    1MiB                   1048577B
+    limits.mailbox.max_deliveries 0        1     100                    101
+    limits.mailbox.idempotency_window 999ms 1s   1d                     86400001ms
     tls.ticket_ttl              999ms      1s    1d                     86400001ms
     memory.budget               16777215B  16MiB 18446744073709551615B  16777216TiB
     auth.key_ttl                999ms      1s    1d                     86400001ms

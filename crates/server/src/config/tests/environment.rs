@@ -29,7 +29,7 @@ fn one_key_has_one_variable() {
             .facets,
         Facets {
             storage_read: 9,
-            storage_write: limits::FACET_STORAGE_WRITE
+            ..Config::default().limits.facets
         }
     );
     for (name, nearest) in [

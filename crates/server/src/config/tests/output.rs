@@ -6,20 +6,30 @@ use super::*;
 
 #[test]
 fn a_reload_is_all_or_nothing() {
-    const LIVE: [&str; 14] = [
+    const LIVE: [&str; 24] = [
         "issuers",
+        "routes",
         "limits.rps",
         "limits.in_flight",
         "limits.connections",
         "limits.drain_deadline",
         "limits.drain_grace",
+        "limits.waiters",
         "limits.facets.storage_read",
         "limits.facets.storage_write",
+        "limits.facets.index",
+        "limits.facets.mailbox",
+        "limits.mailbox.max_messages",
+        "limits.mailbox.max_bytes",
+        "limits.mailbox.max_body",
+        "limits.mailbox.max_deliveries",
+        "limits.mailbox.idempotency_window",
         "tls.cert",
         "tls.key",
         "tls.client_ca",
         "auth.exchange_rps",
         "auth.deny",
+        "metrics.queue_names",
         "log.level",
     ];
     let old = Config::default();

@@ -1,14 +1,18 @@
-//! Response bodies of the data plane: nothing, bytes at hand, or verified pieces of an object.
+//! Response bodies of the data plane: nothing, bytes at hand, verified pieces of an object, messages,
+//! or events as they come.
 
+use super::messages::MessageList;
 use super::multipart::Multipart;
+use super::sse::EventStream;
 use crate::ingress::pieces::Pieces;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use micronode_engine::IntegrityError;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-/// A response body whose length is always known, so that a cut one is seen to be cut.
+/// A response body whose length is known, so that a cut one is seen to be cut; but for events, which
+/// have no end.
 pub(crate) enum ReplyBody {
     /// Bytes at hand; `None` once they are out, or when there are none.
     Full(Option<Bytes>),
@@ -18,6 +22,10 @@ pub(crate) enum ReplyBody {
     Object(Pieces),
     /// Several ranges of an object.
     Multipart(Multipart),
+    /// Messages in JSON.
+    Messages(MessageList),
+    /// Events as they come.
+    Events(EventStream),
 }
 
 impl ReplyBody {
@@ -29,15 +37,18 @@ impl ReplyBody {
         Self::Full(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    fn remaining(&self) -> u64 {
-        match self {
+    /// Bytes that are left; `None` if nobody knows.
+    fn remaining(&self) -> Option<u64> {
+        Some(match self {
             Self::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::Manifest(head, values) => {
                 (head.as_ref().map_or(0, Bytes::len) + values.len()) as u64
             }
             Self::Object(pieces) => pieces.remaining(),
             Self::Multipart(multipart) => multipart.remaining(),
-        }
+            Self::Messages(messages) => messages.remaining(),
+            Self::Events(_) => return None,
+        })
     }
 }
 
@@ -47,7 +58,7 @@ impl Body for ReplyBody {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IntegrityError>>> {
         let piece = match self.get_mut() {
             Self::Full(bytes) => bytes.take().map(Ok),
@@ -57,15 +68,19 @@ impl Body for ReplyBody {
                 .map(Ok),
             Self::Object(pieces) => pieces.next(),
             Self::Multipart(multipart) => multipart.next(),
+            Self::Messages(messages) => messages.next().map(Ok),
+            Self::Events(events) => ready!(events.poll_next(cx)).map(Ok),
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining() == 0
+        self.remaining() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining())
+        self.remaining()
+            .map(SizeHint::with_exact)
+            .unwrap_or_default()
     }
 }

@@ -2,16 +2,24 @@
 
 use super::body::ReplyBody;
 use super::conditional::{self, Verdict};
+use super::messages::MessageList;
 use super::multipart::Multipart;
 use super::problem::Failure;
+use super::queue::wants_bytes;
 use super::range::{Selection, select};
 use super::routes::{Operation, Route};
+use super::sse::EventStream;
+use crate::call::queue::Messages;
 use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply, Token};
+use crate::feed::Feed;
 use crate::ingress::pieces::Pieces;
+use crate::node::Node;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http_body::Body;
 use micronode_engine::{Now, Object, Stored};
 use micronode_protocol::ErrorCode;
 use serde::Serialize;
+use serde_json::json;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +30,7 @@ const YEAR_SECONDS: u64 = 365 * 24 * 3600;
 
 /// The response of a reply to `operation`.
 pub(crate) fn respond(
+    node: &Arc<Node>,
     operation: &Operation,
     head: &Parts,
     reply: Reply,
@@ -32,6 +41,11 @@ pub(crate) fn respond(
             Ok(manifest(&operation.method, &object, now)?)
         }
         Reply::Object(object) => representation(&operation.method, &head.headers, &object, now),
+        Reply::Named(object, revision) => {
+            let mut response = representation(&operation.method, &head.headers, &object, now)?;
+            pointer_fields(response.headers_mut(), &object, revision);
+            Ok(response)
+        }
         Reply::Stored(stored) => Ok(created(&stored)),
         Reply::Has(answers) => Ok(json(StatusCode::OK, &answers)),
         Reply::Echo(bytes) => {
@@ -46,7 +60,167 @@ pub(crate) fn respond(
         }
         Reply::Token(token) => Ok(secret(&token)),
         Reply::Deleted | Reply::Pong => Ok(status(StatusCode::NO_CONTENT)),
+        Reply::Pointer(address, revision) => Ok(json(
+            StatusCode::OK,
+            &json!({
+                "address": address.to_string(),
+                "revision": revision,
+            }),
+        )),
+        Reply::NameSet {
+            name,
+            address,
+            revision,
+            created,
+        } => Ok(json(
+            if created {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            },
+            &NameReply {
+                name: &name,
+                address: address.to_string(),
+                revision,
+            },
+        )),
+        Reply::Names(entries, more) => {
+            let names = entries.iter().map(|entry| NameReply {
+                name: &entry.name,
+                address: entry.address.to_string(),
+                revision: entry.revision,
+            });
+            let next = entries.last().filter(|_| more).map(|entry| &*entry.name);
+            let page = NamesReply {
+                names: names.collect(),
+                next,
+            };
+            Ok(described(&operation.method, &page))
+        }
+        Reply::Sent(sent) => Ok(json(
+            if sent.duplicate {
+                StatusCode::OK
+            } else {
+                StatusCode::CREATED
+            },
+            &json!({ "id": sent.id.to_string(), "duplicate": sent.duplicate }),
+        )),
+        Reply::Messages(messages) if wants_bytes(&head.headers) => Ok(raw(messages)),
+        Reply::Messages(messages) => {
+            let list = MessageList::new(messages);
+            let mut response = json(StatusCode::OK, &());
+            let length = HeaderValue::from(list.remaining());
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length);
+            *response.body_mut() = ReplyBody::Messages(list);
+            Ok(response)
+        }
+        Reply::Settled(settled) => {
+            let results = settled.receipts.iter().zip(&settled.verdicts);
+            let results: Vec<_> = results
+                .map(|(receipt, verdict)| json!({ "receipt": receipt, "code": verdict.as_str() }))
+                .collect();
+            Ok(json(StatusCode::OK, &json!({ "results": results })))
+        }
+        Reply::QueueStats(stats) => Ok(described(
+            &operation.method,
+            &json!({
+                "ready": stats.ready,
+                "leased": stats.leased,
+                "delayed": stats.delayed,
+                "dead": stats.dead,
+                "bytes": stats.bytes,
+            }),
+        )),
+        Reply::Purged(removed) => Ok(json(StatusCode::OK, &json!({ "removed": removed }))),
+        Reply::Redriven(redriven) => Ok(json(
+            StatusCode::OK,
+            &json!({ "moved": redriven.moved, "left": redriven.left }),
+        )),
+        Reply::Feed(feed) => Ok(stream(node, feed)),
+        // The guard has waited for it.
+        Reply::Waits(_) => Ok(status(StatusCode::NO_CONTENT)),
     }
+}
+
+#[derive(Serialize)]
+struct NameReply<'a> {
+    name: &'a str,
+    address: String,
+    revision: u64,
+}
+
+#[derive(Serialize)]
+struct NamesReply<'a> {
+    names: Vec<NameReply<'a>>,
+    next: Option<&'a str>,
+}
+
+/// JSON that HEAD asks about too.
+fn described(method: &Method, value: &impl Serialize) -> Response<ReplyBody> {
+    let mut response = json(StatusCode::OK, value);
+    if *method == Method::HEAD {
+        let length = HeaderValue::from(response.body().size_hint().lower());
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length);
+        *response.body_mut() = ReplyBody::empty();
+    }
+    response
+}
+
+/// One message as it is.
+fn raw(mut messages: Messages) -> Response<ReplyBody> {
+    let Some(message) = messages.pop() else {
+        return status(StatusCode::NO_CONTENT);
+    };
+    let mut response = Response::new(ReplyBody::full(message.body));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(DEFAULT_MEDIA_TYPE),
+    );
+    for (name, value) in [
+        ("message-id", message.id.to_string()),
+        ("receipt", message.receipt.to_string()),
+        ("attempt", message.attempt.to_string()),
+        (
+            "enqueued-at",
+            crate::clock::rfc3339(message.enqueued_wall_ms),
+        ),
+    ] {
+        headers.insert(name, HeaderValue::try_from(value).expect("printable ASCII"));
+    }
+    untrusted_content(headers);
+    response
+}
+
+/// Events as they come.
+fn stream(node: &Arc<Node>, feed: Box<Feed>) -> Response<ReplyBody> {
+    let events = EventStream::new(Arc::clone(node), feed);
+    let mut response = Response::new(ReplyBody::Events(events));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What is said of an object that was found by its name: the name may point elsewhere next time.
+fn pointer_fields(headers: &mut HeaderMap, object: &Object, revision: u64) {
+    let location = ["/o/", &object.address().to_string()].concat();
+    headers.insert(
+        header::CONTENT_LOCATION,
+        HeaderValue::try_from(location).expect("an address is a field value"),
+    );
+    headers.insert("name-revision", HeaderValue::from(revision));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
 }
 
 /// A response without a body.

@@ -117,6 +117,7 @@ pub(super) fn render(
         }
         (Reply::Deleted, _) => (204, AnswerBody::EMPTY),
         (Reply::Pong, _) => (200, AnswerBody::EMPTY),
+        _ => (200, AnswerBody::EMPTY),
     })
 }
 

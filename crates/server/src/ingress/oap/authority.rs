@@ -7,6 +7,7 @@ use crate::authority::{Failed, Holder, Presented};
 use crate::call::{CallError, Needs};
 use crate::guard::admission;
 use micronode_hardening::Transport;
+use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::AUTHORITY_RECHECK;
 use micronode_protocol::operation::{CONTROL, Operation};
@@ -18,7 +19,7 @@ impl<I: Transport> Session<I> {
     pub(super) fn introduce(&mut self, cap: &[u8], now: Instant) -> Result<(), CallError> {
         if !cap.is_empty() {
             let access = Access {
-                op: None,
+                ops: Ops::NONE,
                 resource: Resource::Each,
                 body: 0,
             };
@@ -37,11 +38,11 @@ impl<I: Transport> Session<I> {
         body: u64,
         now: Instant,
     ) -> Result<Option<Arc<Holder>>, CallError> {
-        let Needs::Capability(op) = question::needs(operation) else {
+        let Needs::Capability(ops) = question::needs(operation) else {
             return Ok(None);
         };
         let access = Access {
-            op,
+            ops,
             resource: Resource::Each,
             body,
         };

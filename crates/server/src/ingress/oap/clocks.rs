@@ -104,6 +104,7 @@ impl<I: Transport> Session<I> {
                     return None;
                 }
             }
+            let queued = self.connection.queued();
             match self.connection.handle_timeout(now.into_std()) {
                 Some(Expired::Hello { begun }) => {
                     let detail = "HELLO was not complete in time";
@@ -117,7 +118,12 @@ impl<I: Transport> Session<I> {
                     self.node.metrics.oap_rejected(error.code);
                     return Some(Ending::Silent);
                 }
-                Some(Expired::Idle) => return Some(Ending::Silent),
+                Some(Expired::Idle | Expired::Silent) => return Some(Ending::Silent),
+                // A ping is to be written.
+                None if self.connection.queued() > queued => {
+                    cx.waker().wake_by_ref();
+                    return None;
+                }
                 None => {}
             }
             self.observe_paces(now);

@@ -120,7 +120,7 @@ impl<I: Transport> Session<I> {
     ) -> Result<LongFrame, CallError> {
         let (mut permit, mut holder, mut time_left) = (None, None, None);
         if header.flags.has(Flags::START) {
-            let operation = Operation::of(header.app, header.code);
+            let operation = question::operation(header.app, header.code);
             let operation = operation.ok_or_else(question::no_such_operation)?;
             // One that is too long for a capability was not read, and is none.
             let is_read = cap.len() == usize::from(header.cap_len);

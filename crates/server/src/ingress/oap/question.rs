@@ -2,10 +2,10 @@
 
 use crate::authority::{Holder, Mint};
 use crate::call::{
-    CallBody, CallError, Command, Cost, Needs, Put, bad_media_type, check_media_type,
+    CallBody, CallError, Command, Cost, Facet, Needs, Put, bad_media_type, check_media_type,
 };
 use crate::ingress::http::routes::Route;
-use micronode_protocol::capability::caveat::Op;
+use micronode_protocol::capability::caveat::{Op, Ops};
 use micronode_protocol::limits::DURATION_MAX;
 use micronode_protocol::operation::decode_addresses;
 use micronode_protocol::operation::{FieldsError, GetRequest, Operation, PutRequest};
@@ -34,6 +34,11 @@ impl Asked {
     }
 }
 
+/// The operation that is asked for. Names, queues and events are not served yet.
+pub(super) fn operation(app: u16, code: u16) -> Option<Operation> {
+    Operation::of(app, code).filter(|operation| operation.app() < Operation::NameGet.app())
+}
+
 /// What a request costs the node: the same as over HTTP.
 pub(super) const fn cost(operation: Operation) -> Cost {
     match operation {
@@ -43,6 +48,18 @@ pub(super) const fn cost(operation: Operation) -> Cost {
         Operation::Ping | Operation::Exchange | Operation::Mint | Operation::ObjectDelete => {
             Cost::Free
         }
+        _ => Cost::Free,
+    }
+}
+
+/// What it works on: the same as over HTTP.
+pub(super) const fn facet(operation: Operation) -> Facet {
+    match operation {
+        Operation::ObjectPut => Facet::StorageWrite,
+        Operation::ObjectGet | Operation::ObjectHead | Operation::ObjectManifest => {
+            Facet::StorageRead
+        }
+        _ => Facet::None,
     }
 }
 
@@ -50,12 +67,13 @@ pub(super) const fn cost(operation: Operation) -> Cost {
 pub(super) const fn needs(operation: Operation) -> Needs {
     Needs::Capability(match operation {
         Operation::Exchange => return Needs::Grant,
-        Operation::Ping | Operation::Echo => None,
-        Operation::Mint => Some(Op::Admin),
-        Operation::ObjectGet | Operation::ObjectManifest => Some(Op::Get),
-        Operation::ObjectHead | Operation::ObjectHas => Some(Op::Head),
-        Operation::ObjectPut => Some(Op::Put),
-        Operation::ObjectDelete => Some(Op::Delete),
+        Operation::Ping | Operation::Echo => Ops::NONE,
+        Operation::Mint => Ops::of(&[Op::Admin]),
+        Operation::ObjectGet | Operation::ObjectManifest => Ops::of(&[Op::Get]),
+        Operation::ObjectHead | Operation::ObjectHas => Ops::of(&[Op::Head]),
+        Operation::ObjectPut => Ops::of(&[Op::Put]),
+        Operation::ObjectDelete => Ops::of(&[Op::Delete]),
+        _ => Ops::NONE,
     })
 }
 
@@ -69,7 +87,7 @@ pub(super) const fn route(operation: Operation) -> Route {
         Operation::ObjectManifest => Route::Manifest,
         Operation::Exchange => Route::Exchange,
         Operation::Mint => Route::Mint,
-        Operation::Ping => Route::Unknown,
+        _ => Route::Unknown,
     }
 }
 
@@ -82,7 +100,7 @@ pub(super) fn command(
     let address = || Ok::<_, CallError>(Address::from_bytes(*exactly(payload)?));
     Ok(match operation {
         Operation::ObjectGet => {
-            let request = GetRequest::decode(exactly(payload)?);
+            let request = GetRequest::decode(payload).map_err(bad_fields)?;
             let address = request.address;
             (Asked::Get(request), Command::Get { address })
         }
@@ -127,6 +145,7 @@ pub(super) fn command(
             (Asked::Nothing, Command::Ping)
         }
         Operation::Echo | Operation::ObjectPut => unreachable!("these have a body"),
+        _ => return Err(no_such_operation()),
     })
 }
 
@@ -137,6 +156,11 @@ fn exactly<const N: usize>(payload: &[u8]) -> Result<&[u8; N], CallError> {
         Some(_) => Err(bad_request("more bytes than this operation has fields")),
         None => Err(truncated()),
     }
+}
+
+/// A payload that is not the fields of its operation.
+fn bad_fields(error: FieldsError) -> CallError {
+    CallError::new(error.code(), error.to_string())
 }
 
 /// The call of an upload whose fields have come.
@@ -204,7 +228,7 @@ mod tests {
                 Operation::ObjectHead => Method::HEAD,
                 Operation::ObjectDelete => Method::DELETE,
                 // There is no such thing over HTTP.
-                Operation::Ping => continue,
+                _ => continue,
             };
             let same = route(*operation).operation(&method);
             let same = same.expect("the route has the method");

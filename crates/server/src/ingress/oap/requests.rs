@@ -65,7 +65,7 @@ impl<I: Transport> Session<I> {
                     part.payload = arrived.payload;
                     Some((arrived.permit?, arrived.holder))
                 });
-                let operation = Operation::of(app, code);
+                let operation = question::operation(app, code);
                 let result =
                     operation
                         .ok_or_else(question::no_such_operation)
@@ -141,7 +141,8 @@ impl<I: Transport> Session<I> {
         let payload = self.payload(part)?;
         let permit = match permit {
             Some(permit) if is_one_frame => {
-                in_progress.permits = Some(admission::facet(&node, cost, permit)?);
+                in_progress.permits =
+                    Some(admission::facet(&node, question::facet(operation), permit)?);
                 let called = clock::instant();
                 let (asked, reply) = at_once(&node, operation, holder, payload, is_owned)?;
                 return self.begin_answer(corr_id, &asked, reply, in_progress, called);

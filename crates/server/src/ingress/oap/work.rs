@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Abortable, BoxFuture};
 use http_body_util::{BodyExt, Full};
 use micronode_hardening::{BodyPolicy, Deadline, GuardedBody, Permit};
+use micronode_protocol::capability::caveat::Ops;
 use micronode_protocol::capability::{Access, Resource};
 use micronode_protocol::limits::{
     DURATION_MAX, GRANT_DEADLINE, GRANT_TEXT_BYTES, MINT_BYTES, OAP_INLINE_BYTES, ONE_SHOT_DEADLINE,
@@ -53,7 +54,7 @@ pub(super) fn at_once(
         Operation::Echo => {
             if let Some(holder) = holder {
                 let access = Access {
-                    op: None,
+                    ops: Ops::NONE,
                     resource: Resource::None,
                     body: payload.len() as u64,
                 };
@@ -113,7 +114,7 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
         None => admission::admit_in_place_of_another(node).await?,
     };
     let guarded = GuardedBody::new(body, None, &policy(node, operation), started)?;
-    let permits = admission::facet(node, question::cost(operation), permit)?;
+    let permits = admission::facet(node, question::facet(operation), permit)?;
     let watch = guarded.watch();
     let work = async {
         let chunks = Chunks::new(guarded, is_one_frame);

@@ -1,0 +1,567 @@
+//! Queues with at-least-once delivery, in memory.
+//!
+//! A message is sent to a queue, leased to one receiver at a time, and gone once it is acked. A
+//! lease that runs out, or is given back, makes it visible again; after too many of them it is a
+//! dead letter of its queue. Receivers that find nothing wait in order, and one message that
+//! becomes visible wakes one of them.
+//!
+//! A queue has a lock of its own, which is held for a few dozen instructions: bodies are copied
+//! and wiped, hashes made and wakers woken without it. Locks nest in these ways only: the map of a
+//! shard before a queue, a queue before the agenda.
+//!
+//! Not here: waiting itself, who may use which queue, what names are well formed.
+
+mod agenda;
+mod body;
+mod chunks;
+mod delivery;
+mod directory;
+mod effects;
+mod heap;
+mod keys;
+mod lane;
+mod queue;
+mod quota;
+mod receipt;
+mod receiver;
+mod slab;
+mod stats;
+mod waiters;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+
+use micronode_protocol::limits::{QUEUE_OVERHEAD_BYTES, SWEEP_QUEUES};
+use micronode_protocol::name::QueueRef;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId};
+pub use receipt::{Receipt, Verdict};
+pub use receiver::Receiver;
+pub use stats::{Depths, MailboxCounters, QueueDepth, QueueStats, Quota};
+
+use crate::Now;
+use crate::budget::{Budget, MemoryKind, OverBudget};
+use agenda::Agenda;
+use directory::{Directory, Entry};
+use effects::Effects;
+use queue::{Queue, Settlement, Terms};
+use quota::{Bounds, Totals};
+
+/// What the operator chose for queues. Dead letters count for the queue that they came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxConfig {
+    /// Messages of one queue.
+    pub max_messages: u64,
+    /// Bytes of the bodies of one queue.
+    pub max_bytes: u64,
+    /// Messages of all queues.
+    pub max_messages_total: u64,
+    /// Bytes of the bodies of all queues.
+    pub max_bytes_total: u64,
+    /// Largest body in bytes.
+    pub max_body: usize,
+    /// A message whose delivery failed so often is a dead letter.
+    pub max_deliveries: u32,
+    /// How long an idempotency key is remembered, in milliseconds.
+    pub window_ms: u64,
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Send<'a> {
+    /// Copied into memory that is wiped.
+    pub body: &'a [u8],
+    /// The message is visible after so many milliseconds.
+    pub delay_ms: u64,
+    /// Under this, the message is sent once, however often it is tried.
+    pub idempotency: Option<Idempotency<'a>>,
+}
+
+/// An idempotency key, and whose it is: another holder's same key is another key.
+#[derive(Clone, Copy, Debug)]
+pub struct Idempotency<'a> {
+    /// Stands for the holder; the caller derives it from what the holder presented.
+    pub holder: [u8; 32],
+    /// The holder's key.
+    pub key: &'a str,
+}
+
+/// The outcome of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The message's id; that of the first send for a duplicate.
+    pub id: MessageId,
+    /// The message had been sent under the same key before.
+    pub duplicate: bool,
+}
+
+/// Why a message was not taken. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The body is longer than `max_body`.
+    #[error("longer than the longest message allowed")]
+    TooLarge,
+    /// A bound of the queue or of all queues is reached.
+    #[error("the quota of {} is exhausted", .0.as_str())]
+    Quota(Quota),
+    /// Does not fit the memory budget.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    /// The key was used for another body.
+    #[error("the idempotency key was used for another body")]
+    KeyReused,
+}
+
+/// There are as many queues as there may be, or there is no memory for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no room for another queue")]
+pub struct TooManyQueues;
+
+/// The outcome of a redrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redriven {
+    /// Messages that were moved back.
+    pub moved: u32,
+    /// Dead letters that are left.
+    pub left: u32,
+}
+
+/// The queues of a node. Clones share them.
+#[derive(Clone)]
+pub struct Mailbox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    bounds: Bounds,
+    totals: Totals,
+    budget: Budget,
+    key: Zeroizing<[u8; 32]>,
+    /// Queues that there have been.
+    last_queue: AtomicU64,
+    directory: Directory,
+    agenda: Mutex<Agenda>,
+}
+
+impl Mailbox {
+    /// A mailbox without queues that takes its memory from `budget`. Receipts are made with `key`:
+    /// those of another start are none here.
+    pub fn new(config: MailboxConfig, budget: Budget, key: [u8; 32]) -> Self {
+        let bounds = Bounds::default();
+        bounds.store(config);
+        let shared = Shared {
+            bounds,
+            totals: Totals::default(),
+            budget,
+            key: Zeroizing::new(key),
+            last_queue: AtomicU64::new(0),
+            directory: Directory::new(),
+            agenda: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Changes the bounds from now on. What is there already stays.
+    pub fn configure(&self, config: MailboxConfig) {
+        self.shared.bounds.store(config);
+    }
+
+    /// Sends a message; the queue need not exist.
+    ///
+    /// # Errors
+    ///
+    /// If the message, or its queue, is one too many or too large, or if its key was used for
+    /// another. What was sent before under its key is a duplicate, whatever is full.
+    pub fn send(&self, now: Now, queue: &str, message: Send<'_>) -> Result<Sent, SendError> {
+        let sent = self.try_send(now, queue, message);
+        if let Err(SendError::Quota(quota)) = sent {
+            self.shared.totals.count_exhausted(quota);
+        }
+        sent
+    }
+
+    fn try_send(&self, now: Now, queue: &str, message: Send<'_>) -> Result<Sent, SendError> {
+        let terms = self.terms(now);
+        if message.body.len() > terms.config.max_body {
+            return Err(SendError::TooLarge);
+        }
+        let bytes = message.body.len() as u64;
+        let (share, mut body) = match self.shared.totals.add_message(&terms.config, bytes) {
+            Ok(share) => {
+                let body = body::copy(&self.shared.budget, message.body);
+                (Some(share), body.map_err(SendError::from))
+            }
+            Err(quota) => (None, Err(SendError::Quota(quota))),
+        };
+        loop {
+            let entry = match (self.find(queue), &body) {
+                (Some(entry), _) => entry,
+                (None, Ok(_)) => self.find_or_create(now, queue)?,
+                // Nor was it sent before, to a queue that does not exist.
+                (None, Err(error)) => return Err(*error),
+            };
+            let fingerprint = message
+                .idempotency
+                .map(|of| entry.fingerprint(&of, message.body));
+            let outcome = self.with(&entry, &terms, |queue, _| {
+                let sent = queue.send(&terms, &mut body, message.delay_ms, fingerprint);
+                (sent, queue.may_be_forgotten(0))
+            });
+            let Some((sent, may_be_forgotten)) = outcome else {
+                continue;
+            };
+            if may_be_forgotten {
+                self.forget(&entry, 0);
+            }
+            if let (
+                Ok(Sent {
+                    duplicate: false, ..
+                }),
+                Some(share),
+            ) = (&sent, share)
+            {
+                share.keep();
+            }
+            return sent;
+        }
+    }
+
+    /// Somebody who waits for messages of `queue`, which need not exist. With `credit`, at most so
+    /// many messages are leased at once that were received through it.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is new and one too many.
+    pub fn receiver(
+        &self,
+        now: Now,
+        queue: QueueRef<'_>,
+        credit: Option<u16>,
+    ) -> Result<Receiver, TooManyQueues> {
+        let terms = self.terms(now);
+        loop {
+            let entry = match self.find(queue.queue) {
+                Some(entry) => entry,
+                None => self.find_or_create(now, queue.queue).map_err(|_| {
+                    self.shared.totals.count_exhausted(Quota::Queues);
+                    TooManyQueues
+                })?,
+            };
+            let number = self.with(&entry, &terms, |it, _| it.join(queue.is_dead, credit));
+            if let Some(number) = number {
+                return Ok(Receiver::new(self.clone(), entry, queue.is_dead, number));
+            }
+        }
+    }
+
+    /// Leases up to `max` messages that are visible now, those first that were sent first, and
+    /// not more than a mebibyte of bodies unless the first alone is longer.
+    pub fn receive(
+        &self,
+        now: Now,
+        queue: QueueRef<'_>,
+        max: usize,
+        visibility_ms: u64,
+        out: &mut Vec<Delivery>,
+    ) {
+        let terms = self.terms(now);
+        let before = out.len();
+        if let Some(entry) = self.find(queue.queue) {
+            self.with(&entry, &terms, |it, _| {
+                it.receive(&terms, queue.is_dead, 0, max, visibility_ms, out);
+            });
+            entry.seal(queue.is_dead, &mut out[before..]);
+        }
+    }
+
+    /// Removes messages.
+    pub fn ack(&self, now: Now, queue: QueueRef<'_>, receipts: &[&str], out: &mut Vec<Verdict>) {
+        self.settle(now, queue, Settlement::Ack, receipts, out);
+    }
+
+    /// Gives messages back, which counts as a delivery that failed. They are visible again after
+    /// `delay_ms`, where their age puts them.
+    pub fn nack(
+        &self,
+        now: Now,
+        queue: QueueRef<'_>,
+        delay_ms: u64,
+        receipts: &[&str],
+        out: &mut Vec<Verdict>,
+    ) {
+        self.settle(now, queue, Settlement::Nack { delay_ms }, receipts, out);
+    }
+
+    /// Lets leases end `visibility_ms` from now, also if that is earlier than they would have.
+    pub fn extend(
+        &self,
+        now: Now,
+        queue: QueueRef<'_>,
+        visibility_ms: u64,
+        receipts: &[&str],
+        out: &mut Vec<Verdict>,
+    ) {
+        let settlement = Settlement::Extend { visibility_ms };
+        self.settle(now, queue, settlement, receipts, out);
+    }
+
+    /// One verdict for each receipt, in order.
+    fn settle(
+        &self,
+        now: Now,
+        queue: QueueRef<'_>,
+        settlement: Settlement,
+        receipts: &[&str],
+        out: &mut Vec<Verdict>,
+    ) {
+        let before = out.len();
+        out.resize(before + receipts.len(), Verdict::Unknown);
+        let Some(entry) = self.find(queue.queue) else {
+            return;
+        };
+        let terms = self.terms(now);
+        let key = entry.receipts(queue.is_dead);
+        let named: SmallVec<[_; 1]> = receipts.iter().map(|receipt| key.verify(receipt)).collect();
+        self.with(&entry, &terms, |it, effects| {
+            for (verdict, named) in out[before..].iter_mut().zip(named) {
+                if let Some(named) = named {
+                    *verdict = it.settle_lease(&terms, named, settlement, effects);
+                }
+            }
+        });
+    }
+
+    /// What a queue holds; `None` if it was never sent to, or was forgotten.
+    pub fn stats(&self, now: Now, queue: QueueRef<'_>) -> Option<QueueStats> {
+        let entry = self.find(queue.queue)?;
+        self.with(&entry, &self.terms(now), |it, _| it.stats(queue.is_dead))?
+    }
+
+    /// Removes all messages of a queue, whatever their state; how many there were. `None` as for
+    /// [`stats`](Self::stats). What is sent meanwhile stays.
+    pub fn purge(&self, now: Now, queue: QueueRef<'_>) -> Option<u64> {
+        let entry = self.find(queue.queue)?;
+        let terms = self.terms(now);
+        let horizon = self.with(&entry, &terms, |it, _| {
+            it.stats(queue.is_dead).map(|_| it.last_sequence())
+        })??;
+        let (mut removed, mut from) = (0, 0);
+        loop {
+            let (more, next) = self.with(&entry, &terms, |it, effects| {
+                it.purge(queue.is_dead, from, horizon, effects)
+            })?;
+            removed += more;
+            match next {
+                Some(next) => from = next,
+                None => return Some(removed),
+            }
+        }
+    }
+
+    /// Moves up to `limit` dead letters back to their queue, the oldest first; all that are
+    /// visible for 0. They keep their ids; their deliveries are counted anew. `None` as for
+    /// [`stats`](Self::stats).
+    pub fn redrive(&self, now: Now, queue: &str, limit: u32) -> Option<Redriven> {
+        let entry = self.find(queue)?;
+        let terms = self.terms(now);
+        let visible = self.with(&entry, &terms, |it, _| it.stats(true))??.ready;
+        // What dies meanwhile is not moved, so that this ends.
+        let limit = if limit == 0 {
+            u64::MAX
+        } else {
+            u64::from(limit)
+        }
+        .min(visible);
+        let mut moved = 0;
+        loop {
+            let (more, left) = self.with(&entry, &terms, |it, _| {
+                let moved = it.redrive(&terms, limit - moved);
+                (moved, it.lane(true).messages())
+            })?;
+            moved += more;
+            if more == 0 || moved == limit {
+                return Some(Redriven {
+                    moved: moved as u32,
+                    left: left as u32,
+                });
+            }
+        }
+    }
+
+    /// When [`sweep`](Self::sweep) has something to do, on the monotonic clock.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.shared.agenda.lock().next()
+    }
+
+    /// Wakes `waker`, once, when [`next_deadline`](Self::next_deadline) has become earlier.
+    pub fn wake_when_earlier(&self, waker: &Waker) {
+        let before = self.shared.agenda.lock().wake_when_earlier(waker);
+        drop(before);
+    }
+
+    /// Does what is due: ends leases and delays, forgets keys, and queues that are not used. True
+    /// if more is due: call again soon.
+    pub fn sweep(&self, now: Now) -> bool {
+        let terms = self.terms(now);
+        for _ in 0..SWEEP_QUEUES {
+            let due = self.shared.agenda.lock().pop_due(now.mono_ms);
+            let Some((at_ms, entry)) = due else {
+                return false;
+            };
+            let mut queue = entry.queue.lock();
+            if queue.is_forgotten {
+                continue;
+            }
+            if queue.scheduled_ms == at_ms {
+                queue.scheduled_ms = u64::MAX;
+            }
+            queue.sweep(&terms);
+            let may_be_forgotten = queue.may_be_forgotten(now.mono_ms);
+            self.finish(&entry, queue, Effects::default());
+            if may_be_forgotten {
+                self.forget(&entry, now.mono_ms);
+            }
+        }
+        self.next_deadline().is_some_and(|next| next <= now.mono_ms)
+    }
+
+    /// What each of the first `most` queues by name holds, and all others together. Dead letters
+    /// are a queue as soon as there are any.
+    pub fn depths(&self, now: Now, most: usize) -> Depths {
+        let mut queues = Vec::new();
+        for entry in self.shared.directory.entries() {
+            let queue = entry.queue.lock();
+            for is_dead in [false, true] {
+                let name = QueueRef {
+                    queue: &entry.name,
+                    is_dead,
+                };
+                let stats = queue.stats(is_dead).filter(|it| !is_dead || !it.is_empty());
+                queues.extend(stats.map(|stats| QueueDepth {
+                    name: name.to_string(),
+                    ready: stats.ready,
+                    leased: stats.leased,
+                    delayed: stats.delayed,
+                    oldest_ready_ms: queue.oldest_ready_ms(is_dead, now),
+                }));
+            }
+        }
+        queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut other = QueueDepth::default();
+        for queue in queues.drain(most.min(queues.len())..) {
+            other.add(&queue);
+        }
+        Depths { queues, other }
+    }
+
+    /// What has happened since the start.
+    pub fn counters(&self) -> MailboxCounters {
+        let mut sum = MailboxCounters {
+            quota_exhausted: self.shared.totals.exhausted(),
+            ..MailboxCounters::default()
+        };
+        for shard in self.shared.directory.iter() {
+            // Under one lock, so that a queue that is being forgotten counts once.
+            let queues = shard.read();
+            sum += queues.forgotten;
+            for entry in queues.iter() {
+                sum += entry.queue.lock().counters;
+            }
+        }
+        sum
+    }
+
+    /// Removes everything but those who wait.
+    pub fn clear(&self) {
+        for entry in self.shared.directory.entries() {
+            let mut effects = Effects::default();
+            let mut queue = entry.queue.lock();
+            queue.clear(&mut effects);
+            self.finish(&entry, queue, effects);
+            self.forget(&entry, 0);
+        }
+    }
+
+    fn terms(&self, now: Now) -> Terms<'_> {
+        Terms {
+            now,
+            config: self.shared.bounds.load(),
+            budget: &self.shared.budget,
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Entry>> {
+        self.shared.directory.of(name).read().get(name).cloned()
+    }
+
+    fn find_or_create(&self, now: Now, name: &str) -> Result<Arc<Entry>, SendError> {
+        let mut queues = self.shared.directory.of(name).write();
+        if let Some(entry) = queues.get(name) {
+            return Ok(Arc::clone(entry));
+        }
+        let cost = QUEUE_OVERHEAD_BYTES + name.len() as u64;
+        let charge = self.shared.budget.charge(MemoryKind::Messages, cost)?;
+        self.shared.totals.add_queue().map_err(SendError::Quota)?;
+        let number = self.shared.last_queue.fetch_add(1, Relaxed);
+        let entry = Arc::new(Entry::new(&self.shared.key, number, name, now, charge));
+        queues.insert(Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    /// Runs a command on a queue, after what is due in it. `None` if it was forgotten since it was
+    /// found: it is as if it had not been.
+    fn with<R>(
+        &self,
+        entry: &Arc<Entry>,
+        terms: &Terms<'_>,
+        command: impl FnOnce(&mut Queue, &mut Effects) -> R,
+    ) -> Option<R> {
+        let mut effects = Effects::default();
+        let mut queue = entry.queue.lock();
+        if queue.is_forgotten {
+            return None;
+        }
+        queue.settle(terms);
+        let outcome = command(&mut queue, &mut effects);
+        self.finish(entry, queue, effects);
+        Some(outcome)
+    }
+
+    /// What follows on every change of a queue; most of it once the queue is unlocked.
+    fn finish(&self, entry: &Arc<Entry>, mut queue: MutexGuard<'_, Queue>, mut effects: Effects) {
+        queue.wake(&mut effects);
+        let (scheduled_ms, next_ms) = (queue.scheduled_ms, queue.next_deadline());
+        if next_ms < scheduled_ms {
+            queue.scheduled_ms = next_ms;
+            let mut agenda = self.shared.agenda.lock();
+            let waker = agenda.advance(entry, scheduled_ms, next_ms);
+            effects.woken.extend(waker);
+        }
+        drop(queue);
+        self.shared
+            .totals
+            .remove_messages(effects.messages, effects.bytes);
+        effects.run();
+    }
+
+    /// Forgets a queue that may be, by what [`Queue::may_be_forgotten`] says.
+    fn forget(&self, entry: &Arc<Entry>, now_ms: u64) {
+        let mut queues = self.shared.directory.of(&entry.name).write();
+        let mut queue = entry.queue.lock();
+        if queue.is_forgotten || !queue.may_be_forgotten(now_ms) {
+            return;
+        }
+        queue.is_forgotten = true;
+        queues.remove(entry);
+        queues.forgotten += queue.counters;
+        self.shared.agenda.lock().remove(entry, queue.scheduled_ms);
+        self.shared.totals.remove_queue();
+    }
+}

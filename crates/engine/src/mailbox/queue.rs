@@ -1,0 +1,517 @@
+//! One queue: commands and time in; messages, counts and wakers out. No lock, no clock, nothing
+//! shared but the budget.
+//!
+//! A message is visible, leased or delayed, in the queue or among its dead letters, and in exactly
+//! one order at a time: visible ones in that of their lane, the others in one heap of deadlines.
+//! Every command costs the logarithm of what is leased or delayed at most, and a message that
+//! waits costs nothing.
+
+use std::sync::Arc;
+
+use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, RECEIVE_BYTES, SETTLE_MESSAGES};
+
+use super::delivery::{Attempt, AttemptEnd, Delivery, MessageId};
+use super::effects::Effects;
+use super::heap::Heap;
+use super::keys::{Fingerprint, Keys};
+use super::lane::Lane;
+use super::receipt::{Receipt, Verdict};
+use super::slab::{Slab, State};
+use super::stats::{MailboxCounters, QueueStats, Quota};
+use super::{MailboxConfig, SendError, Sent};
+use crate::Now;
+use crate::budget::{Budget, OverBudget};
+use bytes::Bytes;
+
+/// What applies to a command.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) now: Now,
+    pub(super) config: MailboxConfig,
+    pub(super) budget: &'a Budget,
+}
+
+/// What is to be done with a message that is leased.
+#[derive(Clone, Copy)]
+pub(super) enum Settlement {
+    Ack,
+    Nack { delay_ms: u64 },
+    Extend { visibility_ms: u64 },
+}
+
+pub(super) struct Queue {
+    slots: Slab,
+    /// When leases and delays are over. There is room in it for every slot.
+    deadlines: Heap,
+    /// The queue, and its dead letters.
+    lanes: [Lane; 2],
+    keys: Keys,
+    /// What the ids of its messages begin with.
+    id: u64,
+    last_sequence: u64,
+    last_delivery: u64,
+    last_receiver: u64,
+    used_ms: u64,
+    was_sent_to: bool,
+    pub(super) counters: MailboxCounters,
+    /// When the sweep looks at it; `u64::MAX` for never.
+    pub(super) scheduled_ms: u64,
+    /// It is in the map no more: whoever still has it looks there again.
+    pub(super) is_forgotten: bool,
+}
+
+impl Queue {
+    pub(super) fn new(id: u64, now: Now) -> Self {
+        Self {
+            slots: Slab::new(),
+            deadlines: Heap::new(),
+            lanes: [Lane::new(), Lane::new()],
+            keys: Keys::default(),
+            id,
+            last_sequence: 0,
+            last_delivery: 0,
+            last_receiver: 0,
+            used_ms: now.mono_ms,
+            was_sent_to: false,
+            counters: MailboxCounters::default(),
+            scheduled_ms: u64::MAX,
+            is_forgotten: false,
+        }
+    }
+
+    pub(super) fn lane(&mut self, is_dead: bool) -> &mut Lane {
+        &mut self.lanes[usize::from(is_dead)]
+    }
+
+    fn messages(&self) -> u64 {
+        self.lanes.iter().map(Lane::messages).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.bytes).sum()
+    }
+
+    /// Ends what is over, within bounds. Comes before every command.
+    pub(super) fn settle(&mut self, terms: &Terms<'_>) {
+        self.used_ms = terms.now.mono_ms;
+        self.keys.expire(terms.now, SETTLE_MESSAGES);
+        self.end_due(terms, SETTLE_MESSAGES);
+    }
+
+    /// Ends up to `most` leases and delays that are over.
+    fn end_due(&mut self, terms: &Terms<'_>, most: usize) {
+        for _ in 0..most {
+            match self.deadlines.first() {
+                Some((deadline, slot)) if deadline <= terms.now.mono_ms => {
+                    self.deadlines.remove(&mut self.slots, slot);
+                    self.end(slot, deadline, terms);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Ends a lease or a delay, which has left the deadlines.
+    fn end(&mut self, slot: u32, deadline: u64, terms: &Terms<'_>) {
+        if self.slots[slot].state == State::Leased {
+            self.counters.visibility_timeouts += 1;
+            let late_ms = terms.now.mono_ms - deadline;
+            let ended_wall_ms = terms.now.wall_ms.saturating_sub(late_ms);
+            self.fail(slot, AttemptEnd::Expired, ended_wall_ms, 0, terms);
+        } else {
+            let is_dead = self.slots[slot].is_dead;
+            let lane = &mut self.lanes[usize::from(is_dead)];
+            lane.delayed -= 1;
+            lane.show(&mut self.slots, slot, terms.now, terms.budget);
+        }
+    }
+
+    /// A delivery has failed, and its lease has left the deadlines: the message comes back, or is
+    /// a dead letter from now on.
+    fn fail(
+        &mut self,
+        slot: u32,
+        end: AttemptEnd,
+        ended_wall_ms: u64,
+        delay_ms: u64,
+        terms: &Terms<'_>,
+    ) {
+        self.end_lease(slot);
+        let message = &mut self.slots[slot];
+        if !message.is_dead {
+            let attempt = Attempt {
+                leased_wall_ms: message.leased_wall_ms,
+                ended_wall_ms,
+                end,
+            };
+            message.content().record(attempt, terms.budget);
+            if message.attempts >= terms.config.max_deliveries {
+                self.change_lane(slot);
+                self.counters.dead_lettered += 1;
+                self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
+                return;
+            }
+        }
+        self.enqueue(slot, delay_ms, terms);
+    }
+
+    fn end_lease(&mut self, slot: u32) {
+        let message = &self.slots[slot];
+        let lane = &mut self.lanes[usize::from(message.is_dead)];
+        lane.leased -= 1;
+        if message.receiver != 0 {
+            lane.waiters.released(message.receiver);
+        }
+    }
+
+    /// Moves a message that is in no order between the queue and its dead letters.
+    fn change_lane(&mut self, slot: u32) {
+        let message = &mut self.slots[slot];
+        let bytes = message.bytes();
+        self.lanes[usize::from(message.is_dead)].bytes -= bytes;
+        message.is_dead = !message.is_dead;
+        self.lanes[usize::from(message.is_dead)].bytes += bytes;
+    }
+
+    /// Makes a message visible, now or later.
+    fn enqueue(&mut self, slot: u32, delay_ms: u64, terms: &Terms<'_>) {
+        let message = &mut self.slots[slot];
+        let lane = &mut self.lanes[usize::from(message.is_dead)];
+        if delay_ms == 0 {
+            lane.show(&mut self.slots, slot, terms.now, terms.budget);
+        } else {
+            lane.delayed += 1;
+            let deadline = terms.now.mono_ms.saturating_add(delay_ms);
+            message.state = State::Delayed;
+            message.at_ms = deadline;
+            self.deadlines.push(&mut self.slots, deadline, slot);
+        }
+    }
+
+    /// `body` is ready to be kept, or says why it is not: a duplicate is one all the same. It is
+    /// taken if the message is, and otherwise left for the caller to wipe.
+    pub(super) fn send(
+        &mut self,
+        terms: &Terms<'_>,
+        body: &mut Result<Bytes, SendError>,
+        delay_ms: u64,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Sent, SendError> {
+        if let Some(of) = &fingerprint
+            && let Some(sequence) = self.keys.find(terms.now, of)?
+        {
+            self.counters.duplicates += 1;
+            return Ok(Sent {
+                id: self.id_of(sequence),
+                duplicate: true,
+            });
+        }
+        let body = body.as_mut().map_err(|error| *error)?;
+        self.check_quota(&terms.config, body.len() as u64)?;
+        self.reserve(terms.budget)?;
+        if fingerprint.is_some() {
+            self.keys.reserve(terms.budget)?;
+        }
+
+        self.last_sequence += 1;
+        let sequence = self.last_sequence;
+        if let Some(of) = fingerprint {
+            let window_ms = terms.config.window_ms;
+            self.keys.insert(terms.now, of, sequence, window_ms);
+        }
+        self.lanes[0].bytes += body.len() as u64;
+        let body = std::mem::take(body);
+        let slot = self.slots.insert(body, sequence, terms.now.wall_ms);
+        self.enqueue(slot, delay_ms, terms);
+        self.counters.sent += 1;
+        self.was_sent_to = true;
+        Ok(Sent {
+            id: self.id_of(sequence),
+            duplicate: false,
+        })
+    }
+
+    fn check_quota(&self, config: &MailboxConfig, bytes: u64) -> Result<(), SendError> {
+        // A slot has 32 bits, and one value of them means none.
+        if self.messages() >= config.max_messages.min(u64::from(u32::MAX)) {
+            Err(SendError::Quota(Quota::Messages))
+        } else if self.bytes() + bytes > config.max_bytes {
+            Err(SendError::Quota(Quota::Bytes))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn reserve(&mut self, budget: &Budget) -> Result<(), OverBudget> {
+        self.slots.reserve(budget)?;
+        self.deadlines.reserve(self.slots.len() + 1, budget)
+    }
+
+    const fn id_of(&self, sequence: u64) -> MessageId {
+        MessageId {
+            queue: self.id,
+            sequence,
+        }
+    }
+
+    /// Leases up to `most` visible messages, for `receiver` if that is one who has credit. Their
+    /// receipts are not sealed yet.
+    pub(super) fn receive(
+        &mut self,
+        terms: &Terms<'_>,
+        is_dead: bool,
+        receiver: u64,
+        most: usize,
+        visibility_ms: u64,
+        out: &mut Vec<Delivery>,
+    ) -> usize {
+        let lane = &mut self.lanes[usize::from(is_dead)];
+        let deadline = terms.now.mono_ms.saturating_add(visibility_ms);
+        let mut bytes = 0;
+        let mut count = 0;
+        while count < most
+            && let Some(slot) = lane.first(&self.slots)
+        {
+            bytes += self.slots[slot].bytes();
+            if count > 0 && bytes > RECEIVE_BYTES as u64 {
+                break;
+            }
+            count += 1;
+            lane.hide(&mut self.slots, slot);
+            lane.leased += 1;
+            self.last_delivery += 1;
+            let message = &mut self.slots[slot];
+            message.state = State::Leased;
+            message.at_ms = deadline;
+            message.delivery = self.last_delivery;
+            message.leased_wall_ms = terms.now.wall_ms;
+            message.receiver = receiver;
+            message.attempts = message.attempts.saturating_add(1);
+            let (sequence, attempt) = (message.sequence, message.attempts);
+            let enqueued_wall_ms = message.enqueued_wall_ms;
+            let content = message.content();
+            out.push(Delivery {
+                id: MessageId {
+                    queue: self.id,
+                    sequence,
+                },
+                receipt: Receipt::unsealed(slot, self.last_delivery),
+                attempt,
+                enqueued_wall_ms,
+                body: content.body.clone(),
+                history: content.history.as_ref().map(|it| Arc::clone(&it.attempts)),
+            });
+            self.deadlines.push(&mut self.slots, deadline, slot);
+        }
+        self.counters.delivered += count as u64;
+        count
+    }
+
+    /// Does with a message what the holder of a receipt asks for, if the lease still runs.
+    pub(super) fn settle_lease(
+        &mut self,
+        terms: &Terms<'_>,
+        (slot, delivery): (u32, u64),
+        settlement: Settlement,
+        effects: &mut Effects,
+    ) -> Verdict {
+        // Its end may be over without having been seen to.
+        let runs = self.slots.get(slot).is_some_and(|message| {
+            !message.is_vacant()
+                && message.state == State::Leased
+                && message.delivery == delivery
+                && terms.now.mono_ms < message.at_ms
+        });
+        if !runs {
+            return Verdict::Late;
+        }
+        match settlement {
+            Settlement::Ack => {
+                self.remove(slot, effects);
+                self.counters.acked += 1;
+            }
+            Settlement::Nack { delay_ms } => {
+                self.deadlines.remove(&mut self.slots, slot);
+                let wall_ms = terms.now.wall_ms;
+                self.fail(slot, AttemptEnd::Nacked, wall_ms, delay_ms, terms);
+            }
+            Settlement::Extend { visibility_ms } => {
+                let deadline = terms.now.mono_ms.saturating_add(visibility_ms);
+                self.slots[slot].at_ms = deadline;
+                self.deadlines.rekey(&mut self.slots, slot, deadline);
+            }
+        }
+        Verdict::Ok
+    }
+
+    /// Removes a message, whatever its state.
+    fn remove(&mut self, slot: u32, effects: &mut Effects) {
+        let message = &self.slots[slot];
+        let (state, is_dead, bytes) = (message.state, message.is_dead, message.bytes());
+        match state {
+            State::Leased => {
+                self.deadlines.remove(&mut self.slots, slot);
+                self.end_lease(slot);
+            }
+            State::Delayed => {
+                self.deadlines.remove(&mut self.slots, slot);
+                self.lane(is_dead).delayed -= 1;
+            }
+            State::Listed | State::Returned => {
+                self.lanes[usize::from(is_dead)].hide(&mut self.slots, slot);
+            }
+        }
+        self.lane(is_dead).bytes -= bytes;
+        effects.gone.extend(self.slots.remove(slot));
+        effects.messages += 1;
+        effects.bytes += bytes;
+        if self.messages() == 0 {
+            self.shrink(1, effects);
+        }
+    }
+
+    /// Gives up the storage of an empty queue but for the first `keep` chunks.
+    fn shrink(&mut self, keep: usize, effects: &mut Effects) {
+        let [main, dead] = &mut self.lanes;
+        if keep == 0 || !self.slots.is_small() {
+            effects.slots.extend(self.slots.clear(keep));
+        }
+        for heap in [&mut self.deadlines, main.returned(), dead.returned()] {
+            if keep == 0 || !heap.is_small() {
+                effects.entries.extend(heap.clear(keep));
+            }
+        }
+    }
+
+    /// Removes the messages of a lane that were sent up to `horizon`, in the slots from `from` on.
+    /// How many there were, and where to go on.
+    pub(super) fn purge(
+        &mut self,
+        is_dead: bool,
+        from: u32,
+        horizon: u64,
+        effects: &mut Effects,
+    ) -> (u64, Option<u32>) {
+        let end = from.saturating_add(QUEUE_TURN_MESSAGES as u32);
+        let mut removed = 0;
+        for slot in from..end {
+            let Some(message) = self.slots.get(slot) else {
+                break;
+            };
+            if !message.is_vacant() && message.is_dead == is_dead && message.sequence <= horizon {
+                self.remove(slot, effects);
+                removed += 1;
+            }
+        }
+        self.counters.purged += removed;
+        (removed, ((end as usize) < self.slots.len()).then_some(end))
+    }
+
+    pub(super) const fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// Moves up to `most` visible dead letters back, the oldest first, while the queue is within
+    /// its quota; how many.
+    pub(super) fn redrive(&mut self, terms: &Terms<'_>, most: u64) -> u64 {
+        let mut moved = 0;
+        while moved < most.min(QUEUE_TURN_MESSAGES as u64)
+            && self.messages() <= terms.config.max_messages
+            && self.bytes() <= terms.config.max_bytes
+            && let Some(slot) = self.lanes[1].first(&self.slots)
+        {
+            self.lanes[1].hide(&mut self.slots, slot);
+            self.change_lane(slot);
+            let message = &mut self.slots[slot];
+            message.attempts = 0;
+            message.content().history = None;
+            self.lanes[0].show(&mut self.slots, slot, terms.now, terms.budget);
+            moved += 1;
+        }
+        self.counters.redriven += moved;
+        moved
+    }
+
+    /// A receiver's number.
+    pub(super) fn join(&mut self, is_dead: bool, credit: Option<u16>) -> u64 {
+        self.last_receiver += 1;
+        let number = self.last_receiver;
+        self.lane(is_dead).waiters.join(number, credit);
+        number
+    }
+
+    /// Wakes as many as there are messages for. Comes after every command.
+    pub(super) fn wake(&mut self, effects: &mut Effects) {
+        for lane in &mut self.lanes {
+            lane.waiters.wake(lane.ready, effects);
+        }
+    }
+
+    /// Does what is due, within bounds.
+    pub(super) fn sweep(&mut self, terms: &Terms<'_>) {
+        self.keys.expire(terms.now, QUEUE_TURN_MESSAGES);
+        self.end_due(terms, QUEUE_TURN_MESSAGES);
+    }
+
+    /// When there is something to do without a command.
+    pub(super) fn next_deadline(&self) -> u64 {
+        let deadline = self.deadlines.first().map(|(deadline, _)| deadline);
+        [deadline, self.keys.next_expiry(), self.forget_at()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// When it may be forgotten, if nothing else happens. `None` as long as there is anything in
+    /// it, or anybody waits.
+    fn forget_at(&self) -> Option<u64> {
+        let is_unused = self.messages() == 0
+            && self.keys.is_empty()
+            && self.lanes.iter().all(|lane| lane.waiters.is_empty());
+        is_unused.then(|| self.used_ms.saturating_add(QUEUE_IDLE.as_millis() as u64))
+    }
+
+    /// Whether it may be forgotten now: at once if nothing was ever sent to it.
+    pub(super) fn may_be_forgotten(&self, now_ms: u64) -> bool {
+        self.forget_at()
+            .is_some_and(|at| !self.was_sent_to || at <= now_ms)
+    }
+
+    /// `None` if it was never sent to.
+    pub(super) fn stats(&self, is_dead: bool) -> Option<QueueStats> {
+        let lane = &self.lanes[usize::from(is_dead)];
+        let (dead, bytes) = if is_dead {
+            (0, lane.bytes)
+        } else {
+            (self.lanes[1].messages(), self.bytes())
+        };
+        self.was_sent_to.then_some(QueueStats {
+            ready: lane.ready,
+            leased: lane.leased,
+            delayed: lane.delayed,
+            dead,
+            bytes,
+        })
+    }
+
+    /// See [`Lane::oldest_ready_ms`].
+    pub(super) fn oldest_ready_ms(&self, is_dead: bool, now: Now) -> Option<u64> {
+        self.lanes[usize::from(is_dead)].oldest_ready_ms(&self.slots, now)
+    }
+
+    /// Removes everything but those who wait.
+    pub(super) fn clear(&mut self, effects: &mut Effects) {
+        effects.messages += self.messages();
+        effects.bytes += self.bytes();
+        self.shrink(0, effects);
+        for lane in &mut self.lanes {
+            let waiters = std::mem::take(&mut lane.waiters);
+            *lane = Lane::new();
+            lane.waiters = waiters;
+            lane.waiters.release_all();
+        }
+        self.keys = Keys::default();
+        self.was_sent_to = false;
+    }
+}

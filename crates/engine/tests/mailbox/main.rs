@@ -1,0 +1,5 @@
+//! The mailbox seen from outside, by topic.
+#![allow(clippy::unwrap_used)]
+
+mod laws;
+mod model;

@@ -1,0 +1,203 @@
+//! What happens on the node, told to whoever listens: on the bus, and in the queues that the
+//! configured routes lead to.
+//!
+//! Routes are a part of publishing and no subscribers, so that a consumer who is away misses
+//! nothing: what cannot be put into its queue is counted, and keeps the node from being ready.
+
+use crate::clock;
+use crate::config::Route;
+use arc_swap::ArcSwap;
+use micronode_engine::bus::{Bus, Event, EventKind};
+use micronode_engine::mailbox::{Mailbox, Send};
+use micronode_engine::names::NameChange;
+use micronode_engine::store::StoreEvent;
+use micronode_protocol::capability::Resource;
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// See the [module](self).
+pub(crate) struct Events {
+    pub(crate) bus: Bus,
+    mailbox: Mailbox,
+    routes: ArcSwap<Vec<Routed>>,
+    /// Tells the numbers of this life of the node from those of others.
+    boot: String,
+}
+
+/// A route, and what could not be put into its queue.
+struct Routed {
+    route: Route,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Events {
+    pub(crate) fn new(mailbox: Mailbox, boot: u64, routes: &[Route]) -> Self {
+        let events = Self {
+            bus: Bus::new(),
+            mailbox,
+            routes: ArcSwap::default(),
+            boot: format!("{boot:016x}"),
+        };
+        events.set_routes(routes);
+        events
+    }
+
+    /// Takes over what a reload may change. A route that stays keeps its count.
+    pub(crate) fn set_routes(&self, routes: &[Route]) {
+        let before = self.routes.load();
+        let routed = routes.iter().map(|route| Routed {
+            route: route.clone(),
+            dropped: before
+                .iter()
+                .find(|routed| routed.route.name == route.name)
+                .map_or_else(Arc::default, |routed| Arc::clone(&routed.dropped)),
+        });
+        self.routes.store(Arc::new(routed.collect()));
+    }
+
+    /// By route, how many events its queue had no room for.
+    pub(crate) fn dropped(&self) -> Vec<(String, u64)> {
+        let routes = self.routes.load();
+        let count = |routed: &Routed| (routed.route.name.clone(), routed.dropped.load(Relaxed));
+        routes.iter().map(count).collect()
+    }
+
+    pub(crate) fn publish(&self, kind: EventKind) {
+        let now = clock::now();
+        let event = Event {
+            at_wall_ms: now.wall_ms,
+            kind,
+        };
+        for Routed { route, dropped } in self.routes.load().iter() {
+            if !matches(route, &event.kind) {
+                continue;
+            }
+            let document = document(&event);
+            let message = Send {
+                body: document.as_bytes(),
+                delay_ms: 0,
+                idempotency: None,
+            };
+            if self.mailbox.send(now, &route.queue, message).is_err() {
+                dropped.fetch_add(1, Relaxed);
+            }
+        }
+        self.bus.publish(event);
+    }
+
+    /// What the store tells.
+    pub(crate) fn object(&self, event: StoreEvent) {
+        self.publish(match event {
+            StoreEvent::Put { address, size } => EventKind::ObjectPut { address, size },
+            StoreEvent::Deleted { address, why } => EventKind::ObjectDeleted { address, why },
+        });
+    }
+
+    /// What the index tells.
+    pub(crate) fn name(&self, change: &NameChange<'_>) {
+        let (name, revision) = (change.name.into(), change.revision);
+        self.publish(match change.address {
+            Some(address) => EventKind::NameSet {
+                name,
+                address,
+                revision,
+            },
+            None => EventKind::NameDeleted { name, revision },
+        });
+    }
+
+    /// The id of an event, for people and to come back with.
+    pub(crate) fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.boot)
+    }
+
+    /// The number in an id of this life of the node.
+    pub(crate) fn number(&self, id: &str) -> Option<u64> {
+        let number = id.strip_prefix(&self.boot)?.strip_prefix('-')?;
+        let canonical = number == "0" || number.starts_with(|c: char| matches!(c, '1'..='9'));
+        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+        number.parse().ok().filter(|_| canonical && digits)
+    }
+}
+
+fn matches(route: &Route, kind: &EventKind) -> bool {
+    let name = match kind {
+        EventKind::NameSet { name, .. } | EventKind::NameDeleted { name, .. } => name,
+        _ => "",
+    };
+    route.event == kind.as_str() && name.starts_with(&*route.prefix)
+}
+
+/// What an event is about, as a capability sees it.
+pub(crate) fn resource(kind: &EventKind) -> Resource<'_> {
+    match kind {
+        EventKind::ObjectPut { address, .. } | EventKind::ObjectDeleted { address, .. } => {
+            Resource::Object(address)
+        }
+        EventKind::NameSet { name, address, .. } => Resource::Pointer(name, Some(address)),
+        EventKind::NameDeleted { name, .. } => Resource::Name(name),
+        EventKind::ConfigUpdated | EventKind::Health { .. } => Resource::None,
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// An event as JSON.
+pub(crate) fn document(event: &Event) -> String {
+    let mut document = Document {
+        r#type: event.kind.as_str(),
+        at: clock::rfc3339(event.at_wall_ms),
+        name: None,
+        address: None,
+        size: None,
+        revision: None,
+        state: None,
+        reason: None,
+    };
+    match &event.kind {
+        EventKind::ObjectPut { address, size } => {
+            document.address = Some(address.to_string());
+            document.size = Some(*size);
+        }
+        EventKind::ObjectDeleted { address, why } => {
+            document.address = Some(address.to_string());
+            document.reason = Some(why.as_str());
+        }
+        EventKind::NameSet {
+            name,
+            address,
+            revision,
+        } => {
+            document.name = Some(name);
+            document.address = Some(address.to_string());
+            document.revision = Some(*revision);
+        }
+        EventKind::NameDeleted { name, revision } => {
+            document.name = Some(name);
+            document.revision = Some(*revision);
+        }
+        EventKind::ConfigUpdated => {}
+        EventKind::Health { state, reason } => {
+            document.state = Some(state);
+            document.reason = Some(reason);
+        }
+    }
+    serde_json::to_string(&document).expect("our own events always serialise")
+}
