@@ -86,7 +86,7 @@ pub(crate) fn coming() -> World {
 /// The queue has all that it may have.
 pub(crate) fn brimming() -> World {
     let mut command = Node::command(&["--rps", "0"]);
-    command.env("MICRO_MAILBOX__MAX_MESSAGES", "1");
+    command.env("MICRO_LIMITS__MAILBOX__MAX_MESSAGES", "1");
     let world = World::of(Node::spawn(command));
     send_after(&world, 0);
     world
