@@ -261,7 +261,11 @@ fn lives<'a>(log: &'a [Event], owners: &HashMap<&str, u32>) -> BTreeMap<u32, Vec
                 }
             }
             Command::Purge(lane) => common.push(step(What::Purged(*lane))),
-            Command::Redrive => common.push(step(What::Redriven)),
+            // It stops at a quota, and leaves what is leased or delayed.
+            Command::Redrive => common.push(Step {
+                is_certain: false,
+                ..step(What::Redriven)
+            }),
             Command::Stats => {}
         }
     }
