@@ -19,6 +19,8 @@ commands:
   measure start [--runs N]   time from exec to ready, and idle memory, of the release binary
   measure oap [--runs N]     1 KiB reads over one OAP connection beside one of HTTP/1.1
   measure tls [--runs N]     the node's CPU time per connection: classical, hybrid, resumed
+  measure mailbox [--runs N] messages per second over one OAP connection: send, take and ack
+  measure waiting [--runs N] 10 000 parked receivers: the node's CPU time, and how soon one is woken
 ";
 
 /// Why a command ended early.
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         ["measure", "start", options @ ..] => measure::start(options),
         ["measure", "oap", options @ ..] => measure::oap::run(options),
         ["measure", "tls", options @ ..] => measure::tls::run(options),
+        ["measure", "mailbox", options @ ..] => measure::mailbox::run(options),
+        ["measure", "waiting", options @ ..] => measure::waiting::run(options),
         _ => Err(Failure::Usage(format!(
             "no such command: {}",
             words.join(" ")

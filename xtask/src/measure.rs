@@ -2,12 +2,15 @@
 //!
 //! `start`: how long it takes from exec to its first ready answer, and what it then holds in
 //! memory. Every run is a process of its own on free ports of 127.0.0.1; its admin plane is asked
-//! over a plain socket, so that no client's start is measured with the node's. `oap`: in [`oap`];
-//! `tls`: in [`tls`].
+//! over a plain socket, so that no client's start is measured with the node's. The other
+//! measurements are in modules of their own.
 
+mod frames;
+pub(crate) mod mailbox;
 mod node;
 pub(crate) mod oap;
 pub(crate) mod tls;
+pub(crate) mod waiting;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -11,35 +11,15 @@ use support::oap::{
     ACK_REQ, CHUNK, COMP, DELETE, ECHO, END, Frame, GET, HAS, HEAD, HEADER, HELLO, MANIFEST, PING,
     PUT, REQ, RESP, START, WHOLE, get, hash, plain_put,
 };
-use support::{Node, Oap, object, wait_until};
+use support::{Node, Oap, Random, object, wait_until};
 
 const LANES: u64 = 6;
 const PEERS_PER_LANE: u64 = 20;
 const FRAMES_MOST: u64 = 200;
 
-/// xorshift64: the same peers in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
-
 /// A frame that may be right, of one of a few streams.
 fn frame(random: &mut Random, pool: &[u8], stored: &[u8; 32]) -> Vec<u8> {
-    let operation = random.of(&[
+    let operation = random.pick(&[
         HELLO,
         PING,
         ECHO,
@@ -51,7 +31,7 @@ fn frame(random: &mut Random, pool: &[u8], stored: &[u8; 32]) -> Vec<u8> {
         MANIFEST,
         (2, 99),
     ]);
-    let size = random.of(&[
+    let size = random.pick(&[
         0,
         1,
         31,
@@ -70,7 +50,7 @@ fn frame(random: &mut Random, pool: &[u8], stored: &[u8; 32]) -> Vec<u8> {
         2 => stored.to_vec(),
         _ => pool[..size].to_vec(),
     };
-    let mut flags = random.of(&[WHOLE, START, 0, END]);
+    let mut flags = random.pick(&[WHOLE, START, 0, END]);
     if random.one_in(6) {
         flags |= COMP;
         if !random.one_in(3) {
@@ -112,7 +92,7 @@ fn read(mut stream: TcpStream, patiently: bool) {
 
 /// One peer's life.
 fn live(node: &Node, seed: u64, pool: &[u8], stored: &[u8; 32]) {
-    let random = &mut Random((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let random = &mut Random::seeded(seed);
     let client = match random.below(3) {
         0 => Oap::greet_for_compression(node.oap()),
         1 => Oap::with_small_window(node.oap()),

@@ -3,14 +3,13 @@
 //! pipelined.
 //!
 //! One client thread with blocking sockets drives each, so that what differs is the protocol.
-//! They take turns within a run, and ratios are formed within it. Frames are built here by hand:
-//! the client costs as little as it can, and the node is asked by bytes that its own code did not
-//! write.
+//! They take turns within a run, and ratios are formed within it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::frames::{HEADER_BYTES, answer, connect, frame, greet, some};
 use super::{Failure, Node, head, now, release_binary, row, runs};
 use crate::io;
 
@@ -21,10 +20,8 @@ const TIME: Duration = Duration::from_secs(2);
 /// What a node allows on one connection.
 const IN_FLIGHT: u64 = 64;
 const OBJECT_BYTES: usize = 1024;
-const HEADER_BYTES: usize = 38;
 /// Clock ticks per second of `/proc` on every Linux of today.
 pub(super) const TICKS: f64 = 100.0;
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a protocol has done in its time.
 struct Done {
@@ -87,47 +84,6 @@ fn timed(node: &Node, read: impl FnOnce() -> std::io::Result<u64>) -> Result<Don
         per_second: requests / seconds,
         cpu_us_per_request: cpu_seconds * 1e6 / requests,
     })
-}
-
-fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// A request that is one frame.
-fn frame(app: u16, code: u16, corr_id: u64, payload: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(HEADER_BYTES + payload.len()).expect("a short frame");
-    let (version, flags) = (1_u16, 1_u16 | 8 | 16);
-    let mut frame = len.to_be_bytes().to_vec();
-    for field in [version, flags, code, app] {
-        frame.extend(field.to_be_bytes());
-    }
-    frame.extend(0_u128.to_be_bytes());
-    frame.extend(0_u16.to_be_bytes());
-    frame.extend(corr_id.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// The status and the payload of an answer that is one frame.
-fn answer(stream: &mut TcpStream) -> std::io::Result<(u16, Vec<u8>)> {
-    let mut header = [0; HEADER_BYTES];
-    stream.read_exact(&mut header)?;
-    let len = u32::from_be_bytes(header[..4].try_into().expect("four bytes")) as usize;
-    let mut payload = vec![0; len.saturating_sub(HEADER_BYTES)];
-    stream.read_exact(&mut payload)?;
-    Ok((u16::from_be_bytes([header[8], header[9]]), payload))
-}
-
-fn greet(oap: SocketAddr) -> std::io::Result<TcpStream> {
-    let mut stream = connect(oap)?;
-    stream.write_all(&frame(0, 0, 0, b"{}"))?;
-    match answer(&mut stream)? {
-        (200, _) => Ok(stream),
-        (status, _) => Err(std::io::Error::other(format!("HELLO: {status}"))),
-    }
 }
 
 /// Stores the object that is read, and returns its address.
@@ -231,12 +187,4 @@ fn read_over_http(http: SocketAddr, address: &[u8; 32], in_flight: u64) -> std::
         }
     }
     Ok(answered)
-}
-
-/// A connection that ends early has failed.
-fn some(count: usize) -> std::io::Result<usize> {
-    match count {
-        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
-        count => Ok(count),
-    }
 }

@@ -6,6 +6,7 @@ mod grants;
 mod keys;
 mod links;
 mod pymacaroons;
+mod resources;
 mod silence;
 mod strangers;
 mod streams;

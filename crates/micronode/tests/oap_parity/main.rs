@@ -7,11 +7,14 @@
 mod support;
 
 mod answer;
-mod cases;
+mod case;
+mod names;
+mod objects;
+mod queues;
 mod world;
 
 use answer::Answer;
-use cases::{CASES, Case};
+use case::Case;
 use micronode_protocol::ErrorCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Node, wait_until};
@@ -21,10 +24,12 @@ const LANES: usize = 6;
 
 #[test]
 fn every_operation_and_every_refusal_is_the_same_over_both_protocols() {
+    let tables = [objects::CASES, names::CASES, queues::CASES];
+    let cases: Vec<&Case> = tables.into_iter().flatten().collect();
     let next = AtomicUsize::new(0);
     let lane = || {
         let mut failures = Vec::new();
-        while let Some(case) = CASES.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             failures.extend(
                 check(case)
                     .err()

@@ -1,6 +1,6 @@
 //! Nodes in the states that requests are refused in.
 
-use crate::support::oap::{GET, HEAD, get, hash};
+use crate::support::oap::{GET, HEAD, NAME_SET, SEND, get, hash, name_set, send};
 use crate::support::{Connection, Node, Oap, address, object, wait_until};
 use rustix::process::Signal;
 
@@ -9,6 +9,12 @@ const MIB: usize = 1024 * KIB;
 
 /// What every node has that has room for it.
 pub(crate) const STORED: &[u8] = b"an object that every node here has";
+
+/// A name of it.
+pub(crate) const NAME: &str = "a/b";
+/// The queue of those that have one, and the one message in it.
+pub(crate) const QUEUE: &str = "jobs";
+pub(crate) const MESSAGE: &[u8] = b"the one message that is there";
 
 /// A node, and the peers that keep it in its state.
 pub(crate) struct World {
@@ -50,6 +56,40 @@ fn with_limits(limits: &[(&str, &str)], flags: &[&str]) -> World {
 
 pub(crate) fn usual() -> World {
     with_limits(&[], &[])
+}
+
+pub(crate) fn named() -> World {
+    let world = usual();
+    let set = name_set(NAME, &hash(STORED), u64::MAX);
+    assert_eq!(world.greet().call(NAME_SET, &set).status(), 201);
+    world
+}
+
+fn send_after(world: &World, delay_ms: u32) {
+    let message = send(QUEUE, "", delay_ms, MESSAGE);
+    assert_eq!(world.greet().call(SEND, &message).status(), 201);
+}
+
+pub(crate) fn queued() -> World {
+    let world = usual();
+    send_after(&world, 0);
+    world
+}
+
+/// The message is there in a moment.
+pub(crate) fn coming() -> World {
+    let world = usual();
+    send_after(&world, 300);
+    world
+}
+
+/// The queue has all that it may have.
+pub(crate) fn brimming() -> World {
+    let mut command = Node::command(&["--rps", "0"]);
+    command.env("MICRO_LIMITS__MAILBOX__MAX_MESSAGES", "1");
+    let world = World::of(Node::spawn(command));
+    send_after(&world, 0);
+    world
 }
 
 /// Objects of 100 KiB, bodies taken as one of 1000 bytes.

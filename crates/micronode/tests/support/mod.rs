@@ -19,12 +19,14 @@ pub mod bench;
 mod connection;
 mod node;
 pub mod oap;
+mod random;
 mod response;
 pub mod tls;
 
 pub use connection::{Connection, chunked};
 pub use node::Node;
 pub use oap::Oap;
+pub use random::Random;
 pub use response::{Response, assert_document, assert_problem};
 
 use std::time::{Duration, Instant};

@@ -22,7 +22,12 @@ pub struct Node {
 impl Node {
     /// A node without a request rate, so that a test may ask as much as it likes.
     pub fn start() -> Self {
-        Self::with(&["--rps", "0"])
+        Self::start_with(&[])
+    }
+
+    /// The same with `flags`.
+    pub fn start_with(flags: &[&str]) -> Self {
+        Self::with(&[&["--rps", "0"], flags].concat())
     }
 
     /// A node with `flags` beyond those that put it on free loopback ports.

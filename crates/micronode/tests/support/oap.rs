@@ -2,12 +2,17 @@
 //! the protocol says, so that a fault of the node's codec cannot cancel itself out.
 
 mod frame;
+mod message;
 mod payload;
 mod reply;
 
 pub use frame::Frame;
-pub use payload::{get, hash, plain_put, put};
-pub use reply::{Object, Reply};
+pub use message::{Delivery, deliveries, text};
+pub use payload::{
+    get, hash, name_list, name_read, name_set, plain_put, put, receive, send, settle, str16,
+    subscribe,
+};
+pub use reply::{Object, Reply, object};
 
 use super::PATIENCE;
 use super::connection::narrow;
@@ -43,6 +48,22 @@ pub const HAS: Operation = (2, 3);
 pub const DELETE: Operation = (2, 4);
 pub const HEAD: Operation = (2, 5);
 pub const MANIFEST: Operation = (2, 6);
+pub const NAME_GET: Operation = (3, 1);
+pub const NAME_SET: Operation = (3, 2);
+pub const NAME_DELETE: Operation = (3, 3);
+pub const NAME_LIST: Operation = (3, 4);
+pub const NAME_WATCH: Operation = (3, 5);
+pub const NAME_READ: Operation = (3, 6);
+pub const SEND: Operation = (4, 1);
+pub const RECEIVE: Operation = (4, 2);
+pub const ACK: Operation = (4, 3);
+pub const NACK: Operation = (4, 4);
+pub const EXTEND: Operation = (4, 5);
+pub const STATS: Operation = (4, 6);
+pub const SUBSCRIBE: Operation = (4, 7);
+pub const PURGE: Operation = (4, 8);
+pub const REDRIVE: Operation = (4, 9);
+pub const EVENTS: Operation = (5, 1);
 
 /// One connection; reads give up after [`PATIENCE`].
 pub struct Oap {

@@ -1,5 +1,6 @@
 //! An answer, frame by frame, and what the protocol says of it.
 
+use super::message::{Delivery, deliveries, take, text};
 use super::{CHUNK, END, EVENT, Frame, REQ, RESP, START};
 use crate::support::assert_document;
 
@@ -62,15 +63,7 @@ impl Reply {
     /// The answer to a get.
     #[track_caller]
     pub fn object(&self) -> Object {
-        let payload = self.payload();
-        let length = u16::from_be_bytes(payload[24..26].try_into().unwrap()) as usize;
-        Object {
-            size: number(&payload[..8]),
-            offset: number(&payload[8..16]),
-            expires: number(&payload[16..24]),
-            media_type: String::from_utf8(payload[26..26 + length].to_vec()).unwrap(),
-            bytes: payload[26 + length..].to_vec(),
-        }
+        object(&self.payload())
     }
 
     /// The answer to a head: size, expiry and media type.
@@ -92,6 +85,23 @@ impl Reply {
         let address = payload[..32].try_into().unwrap();
         (address, number(&payload[32..40]), payload[40] == 1)
     }
+
+    /// The answer to a send: the id, and whether it is that of an earlier one.
+    #[track_caller]
+    pub fn sent(&self) -> (String, bool) {
+        let payload = self.payload();
+        let rest = &mut &payload[..];
+        let id = text(rest);
+        let [duplicate] = take(rest);
+        assert!(rest.is_empty() && duplicate <= 1);
+        (id, duplicate == 1)
+    }
+
+    /// The answer to a receive.
+    #[track_caller]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        deliveries(&self.payload())
+    }
 }
 
 /// What a get brings.
@@ -102,6 +112,19 @@ pub struct Object {
     pub expires: u64,
     pub media_type: String,
     pub bytes: Vec<u8>,
+}
+
+/// An object, as it stands in payloads.
+#[track_caller]
+pub fn object(payload: &[u8]) -> Object {
+    let length = u16::from_be_bytes(payload[24..26].try_into().unwrap()) as usize;
+    Object {
+        size: number(&payload[..8]),
+        offset: number(&payload[8..16]),
+        expires: number(&payload[16..24]),
+        media_type: String::from_utf8(payload[26..26 + length].to_vec()).unwrap(),
+        bytes: payload[26 + length..].to_vec(),
+    }
 }
 
 fn number(bytes: &[u8]) -> u64 {

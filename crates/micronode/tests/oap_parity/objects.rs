@@ -1,42 +1,18 @@
-//! The table: every operation and every refusal that both protocols can express.
+//! Objects, the node's states, and what is refused whatever is asked.
 
-use crate::answer::Shows;
+use crate::answer::Shows::{Bytes, Has, Head, Nothing, Object, Stored};
+use crate::case::{SUCCESS, at, call, cases, path, post};
 use crate::support::oap::{
     COMP, DELETE, ECHO, Frame, GET, HAS, HEAD, MANIFEST, PUT, Reply, START, WHOLE, get, hash,
     plain_put, put,
 };
 use crate::support::{Response, address, object};
-use crate::world::{self, STORED, World};
+use crate::world::{STORED, World};
 
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) world: fn() -> World,
-    pub(crate) http: fn(&World) -> Response,
-    pub(crate) oap: fn(&World) -> Reply,
-    pub(crate) shows: Shows,
-    /// Status, and the code of a problem.
-    pub(crate) expected: (u16, &'static str),
-}
-
-const SUCCESS: &str = "success";
 const TOKEN: (&str, &str) = ("authorization", "Bearer of-another-node");
 const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
 const ZSTD: (&str, &str) = ("content-encoding", "zstd");
 const MINUTES: u64 = 60_000;
-
-macro_rules! cases {
-    ($( $name:literal: $world:ident, $shows:ident => $status:literal $code:expr,
-        $http:expr, $oap:expr; )*) => {
-        pub(crate) const CASES: &[Case] = &[$( Case {
-            name: $name,
-            world: world::$world,
-            http: $http,
-            oap: $oap,
-            shows: Shows::$shows,
-            expected: ($status, $code),
-        }, )*];
-    };
-}
 
 cases! {
     // Results.
@@ -207,18 +183,6 @@ cases! {
 
 // --- HTTP --------------------------------------------------------------------------------------
 
-fn path(bytes: &[u8]) -> String {
-    format!("/o/{}", address(bytes))
-}
-
-fn at(world: &World, method: &str, bytes: &[u8], fields: &[(&str, &str)]) -> Response {
-    world.node.request(method, &path(bytes), fields, b"")
-}
-
-fn post(world: &World, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Response {
-    world.node.request("POST", path, fields, body)
-}
-
 fn http_put(world: &World, fields: &[(&str, &str)], body: &[u8]) -> Response {
     post(world, "/put", fields, body)
 }
@@ -246,10 +210,6 @@ fn chunked(body: &[u8]) -> Vec<u8> {
 }
 
 // --- OAP ---------------------------------------------------------------------------------------
-
-fn call(world: &World, operation: (u16, u16), payload: &[u8]) -> Reply {
-    world.greet().call(operation, payload)
-}
 
 fn oap_put(world: &World, body: &[u8]) -> Reply {
     call(world, PUT, &[&plain_put()[..], body].concat())

@@ -1,0 +1,272 @@
+//! What a token may do with names, queues and events, over both protocols.
+
+use crate::narrowed;
+use crate::oap::{self, Oap};
+use crate::support::{Connection, Node, address};
+use micronode_protocol::capability::base64url;
+use serde_json::json;
+
+const OBJECT: &[u8] = b"an object with names";
+const ANY: u64 = u64::MAX;
+
+/// What is asked about a name, a queue, or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Set(&'static str),
+    Resolve(&'static str),
+    Read(&'static str),
+    Unset(&'static str),
+    List,
+    Watch,
+    Send(&'static str),
+    Receive(&'static str),
+    Ack(&'static str),
+    Nack(&'static str),
+    Extend(&'static str),
+    Stats(&'static str),
+    Subscribe(&'static str),
+    Purge(&'static str),
+    Redrive(&'static str),
+    Events,
+}
+use Ask::{
+    Ack, Events, Extend, List, Nack, Purge, Read, Receive, Redrive, Resolve, Send, Set, Stats,
+    Subscribe, Unset, Watch,
+};
+
+/// Everything, about two names and two queues.
+const ALL: [Ask; 29] = [
+    Set("this/x"),
+    Set("that"),
+    Resolve("this/x"),
+    Resolve("that"),
+    Read("this/x"),
+    Read("that"),
+    List,
+    Watch,
+    Send("this"),
+    Send("that"),
+    Receive("this"),
+    Receive("that"),
+    Ack("this"),
+    Ack("that"),
+    Nack("this"),
+    Nack("that"),
+    Extend("this"),
+    Extend("that"),
+    Stats("this"),
+    Stats("that"),
+    Subscribe("this"),
+    Subscribe("that"),
+    Redrive("this"),
+    Redrive("that"),
+    Purge("this"),
+    Purge("that"),
+    Unset("this/x"),
+    Unset("that"),
+    Events,
+];
+
+/// A node with an object, two names of it, and two queues.
+fn stocked() -> Node {
+    let node = Node::guarded(&[]);
+    let operator = narrowed(node.token(), &[]);
+    let mut client = Oap::greet_as(node.oap(), &operator);
+    let put = [&oap::plain_put()[..], OBJECT].concat();
+    assert_eq!(client.call(oap::PUT, &put).status(), 201);
+    for name in ["this/x", "that"] {
+        let set = oap::name_set(name, &oap::hash(OBJECT), ANY);
+        assert_eq!(client.call(oap::NAME_SET, &set).status(), 201);
+    }
+    for queue in ["this", "that"] {
+        let send = oap::send(queue, "", 0, b"x");
+        assert_eq!(client.call(oap::SEND, &send).status(), 201);
+    }
+    node
+}
+
+/// The status of the answer; `None` for what HTTP has not.
+fn over_http(node: &Node, token: &[u8], ask: Ask) -> Option<u16> {
+    let receipts = || json!({ "receipts": ["x"] }).to_string();
+    let (method, path, body) = match ask {
+        Set(name) => {
+            let body = json!({ "address": address(OBJECT) }).to_string();
+            ("PUT", format!("/n/{name}"), body)
+        }
+        Resolve(name) => ("HEAD", format!("/n/{name}"), String::new()),
+        Read(name) => ("GET", format!("/n/{name}"), String::new()),
+        Unset(name) => ("DELETE", format!("/n/{name}"), String::new()),
+        List => ("GET", "/n".to_owned(), String::new()),
+        Send(queue) => ("POST", format!("/mbox/{queue}/send"), "x".to_owned()),
+        Receive(queue) => ("POST", format!("/mbox/{queue}/recv?max=1"), String::new()),
+        Ack(queue) => ("POST", format!("/mbox/{queue}/ack"), receipts()),
+        Nack(queue) => ("POST", format!("/mbox/{queue}/nack"), receipts()),
+        Extend(queue) => {
+            let body = json!({ "receipts": ["x"], "visibility": "1s" }).to_string();
+            ("POST", format!("/mbox/{queue}/extend"), body)
+        }
+        Stats(queue) => ("GET", format!("/mbox/{queue}"), String::new()),
+        Purge(queue) => ("DELETE", format!("/mbox/{queue}"), String::new()),
+        Redrive(queue) => ("POST", format!("/mbox/{queue}/redrive"), String::new()),
+        Events => ("GET", "/events".to_owned(), String::new()),
+        Watch | Subscribe(_) => return None,
+    };
+    let bearer = format!("Bearer {}", base64url::encode(token));
+    let length = body.len().to_string();
+    let fields = [("authorization", &*bearer), ("content-length", &length)];
+    let mut connection = Connection::open(node.http);
+    connection.send_head(method, &path, &fields);
+    connection.send(body.as_bytes());
+    Some(connection.response_head().unwrap().status)
+}
+
+/// The status of the answer; 200 for what is not answered, but told of what happens.
+fn over_oap(node: &Node, token: &[u8], ask: Ask) -> u16 {
+    let receipts = |queue, time| oap::settle(queue, time, &["x"]);
+    let (operation, payload) = match ask {
+        Set(name) => (oap::NAME_SET, oap::name_set(name, &oap::hash(OBJECT), ANY)),
+        Resolve(name) => (oap::NAME_GET, oap::str16(name)),
+        Read(name) => (oap::NAME_READ, oap::name_read(name, 0, 0)),
+        Unset(name) => {
+            let payload = [&oap::str16(name)[..], &ANY.to_be_bytes()].concat();
+            (oap::NAME_DELETE, payload)
+        }
+        List => (oap::NAME_LIST, oap::name_list("", "", 0)),
+        Watch => (oap::NAME_WATCH, oap::str16("")),
+        Send(queue) => (oap::SEND, oap::send(queue, "", 0, b"x")),
+        Receive(queue) => (oap::RECEIVE, oap::receive(queue, 1, 0, 1000)),
+        Ack(queue) => (oap::ACK, receipts(queue, None)),
+        Nack(queue) => (oap::NACK, receipts(queue, Some(0))),
+        Extend(queue) => (oap::EXTEND, receipts(queue, Some(1000))),
+        Stats(queue) => (oap::STATS, oap::str16(queue)),
+        Subscribe(queue) => (oap::SUBSCRIBE, oap::subscribe(queue, 1, 1000)),
+        Purge(queue) => (oap::PURGE, oap::str16(queue)),
+        Redrive(queue) => (oap::REDRIVE, [&oap::str16(queue)[..], &[0; 4]].concat()),
+        Events => (oap::EVENTS, oap::str16("")),
+    };
+    let mut client = Oap::greet_as(node.oap(), token);
+    let id = client.ask(operation, &payload);
+    let ping = client.ask(oap::PING, b"");
+    let first = client.frame().expect("an answer");
+    match first.corr_id {
+        it if it == id => first.code,
+        it => {
+            assert_eq!(it, ping);
+            assert!(
+                matches!(ask, Watch | Subscribe(_) | Events),
+                "{ask:?}: silence"
+            );
+            200
+        }
+    }
+}
+
+/// Checks that a token with these caveats is allowed this and nothing else.
+#[track_caller]
+fn assert_allows(caveats: &[&str], allowed: impl Fn(Ask) -> bool) {
+    let node = stocked();
+    let token = narrowed(node.token(), caveats);
+    for ask in ALL {
+        let told = [
+            over_http(&node, &token, ask),
+            Some(over_oap(&node, &token, ask)),
+        ];
+        for status in told.into_iter().flatten() {
+            let is_allowed = status != 403;
+            assert_ne!(status, 401);
+            assert_eq!(is_allowed, allowed(ask), "{caveats:?}, {ask:?}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn an_operation_of_names_queues_and_events_is_allowed_by_its_name() {
+    assert_allows(&[], |_| true);
+    assert_allows(&["op = name-read"], |ask| {
+        matches!(ask, Resolve(_) | Read(_) | List | Watch)
+    });
+    assert_allows(&["op = send"], |ask| matches!(ask, Send(_)));
+    assert_allows(&["op = recv"], |ask| {
+        matches!(
+            ask,
+            Receive(_) | Ack(_) | Nack(_) | Extend(_) | Stats(_) | Subscribe(_)
+        )
+    });
+    assert_allows(&["op = admin"], |ask| matches!(ask, Purge(_) | Redrive(_)));
+    assert_allows(&["op = events"], |ask| ask == Events);
+    // What a name points at is read with it, so it has to be readable for who sets it.
+    assert_allows(&["op = name-write"], |ask| matches!(ask, Unset(_)));
+    assert_allows(
+        &["op = name-write,get", "op = name-write,get,admin"],
+        |ask| matches!(ask, Set(_) | Unset(_) | Read(_)),
+    );
+    assert_allows(&["op = put,delete,head"], |_| false);
+}
+
+#[test]
+fn names_under_a_prefix_are_no_others_and_no_queues() {
+    assert_allows(&["name ^ this/"], |ask| {
+        matches!(
+            ask,
+            Set("this/x") | Resolve("this/x") | Read("this/x") | Unset("this/x")
+        ) || matches!(ask, List | Watch | Events)
+    });
+    assert_allows(&["name ^ this/", "op = name-read"], |ask| {
+        matches!(ask, Resolve("this/x") | Read("this/x") | List | Watch)
+    });
+    assert_allows(&["name ^ this/", "name ^ that"], |ask| {
+        matches!(ask, List | Watch | Events)
+    });
+}
+
+#[test]
+fn a_queue_is_no_other_and_no_name() {
+    assert_allows(&["queue = this"], |ask| match ask {
+        Send(queue) | Receive(queue) | Ack(queue) | Nack(queue) | Extend(queue) | Stats(queue)
+        | Subscribe(queue) | Purge(queue) | Redrive(queue) => queue == "this",
+        // Filtered, until nothing is left.
+        List | Watch | Events => true,
+        _ => false,
+    });
+    assert_allows(&["queue = this", "op = recv", "op = recv,send"], |ask| {
+        matches!(
+            ask,
+            Receive("this")
+                | Ack("this")
+                | Nack("this")
+                | Extend("this")
+                | Stats("this")
+                | Subscribe("this")
+        )
+    });
+}
+
+#[test]
+fn a_list_has_the_names_that_are_allowed() {
+    let node = stocked();
+    for (caveat, listed) in [
+        ("name ^ this/", &["this/x"][..]),
+        ("name ^ th", &["that", "this/x"]),
+        ("name ^ other/", &[]),
+        ("queue = this", &[]),
+        ("op = name-read", &["that", "this/x"]),
+    ] {
+        let token = narrowed(node.token(), &[caveat]);
+        let bearer = format!("Bearer {}", base64url::encode(&token));
+        let list = node.get("/n", &[("authorization", &bearer)]).json();
+        let names = list["names"].as_array().unwrap().iter();
+        let names: Vec<_> = names.map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(names, listed, "{caveat}");
+
+        let mut client = Oap::greet_as(node.oap(), &token);
+        let payload = client
+            .call(oap::NAME_LIST, &oap::name_list("", "", 0))
+            .payload();
+        let mut rest = &payload[..];
+        for name in listed {
+            assert_eq!(oap::text(&mut rest), *name, "{caveat}");
+            rest = &rest[40..];
+        }
+        assert!(rest.is_empty(), "{caveat}");
+    }
+}
