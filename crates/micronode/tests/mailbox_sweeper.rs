@@ -1,5 +1,5 @@
 //! Leases and delays end when their time is over, whoever looks.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

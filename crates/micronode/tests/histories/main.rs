@@ -33,7 +33,10 @@ const MAX_DELIVERIES: u32 = 3;
 
 fn node() -> Node {
     let mut command = Node::command(&["--rps", "0"]);
-    command.env("MICRO_LIMITS__MAILBOX__MAX_DELIVERIES", MAX_DELIVERIES.to_string());
+    command.env(
+        "MICRO_LIMITS__MAILBOX__MAX_DELIVERIES",
+        MAX_DELIVERIES.to_string(),
+    );
     Node::spawn(command)
 }
 
