@@ -127,6 +127,7 @@ pub(crate) struct World {
     given: Vec<Given>,
     waiting: Vec<Waiting>,
     last: u64,
+    steps: u64,
     counters: MailboxCounters,
 }
 
@@ -154,6 +155,7 @@ impl World {
             given: Vec::new(),
             waiting: Vec::new(),
             last: 0,
+            steps: 0,
             counters: MailboxCounters::default(),
         }
     }
@@ -229,6 +231,7 @@ impl World {
             29 if bytes()? < 16 => self.clear(),
             _ => self.now_ms += choose(&STEPS_MS, bytes()?),
         }
+        self.steps += 1;
         self.check();
         Some(())
     }
@@ -864,8 +867,11 @@ impl World {
     // --- Laws ---------------------------------------------------------------------------------
 
     fn check(&self) {
-        // What is over counts when somebody looks, which for both is the same moment.
-        assert_eq!(self.mailbox.counters(), self.counters);
+        // What is over counts when somebody looks, which for both is the same moment. They look
+        // through all that there is, which is slow.
+        if self.steps.is_multiple_of(32) {
+            assert_eq!(self.mailbox.counters(), self.counters);
+        }
         for waiting in &self.waiting {
             assert_eq!(
                 waiting.wakes.0.load(Relaxed),

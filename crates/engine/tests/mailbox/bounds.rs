@@ -1,0 +1,243 @@
+//! Every bound, reached and not passed.
+
+use micronode_engine::mailbox::{Mailbox, MailboxConfig, Quota, SendError};
+use micronode_engine::{Budget, MemoryKind};
+use micronode_protocol::limits::{QUEUE_IDLE, QUEUES, RECEIVE_BYTES};
+
+use crate::{
+    CONFIG, MIB, ack, assert_empty, at, dead, mailbox, mailbox_of, nack, queue, receive, send,
+    stats,
+};
+
+fn exhausted(mailbox: &Mailbox, quota: Quota) -> u64 {
+    mailbox.counters().quota_exhausted[quota as usize]
+}
+
+#[test]
+fn the_longest_body_fits_and_a_byte_more_does_not() {
+    let mailbox = mailbox_of(MailboxConfig {
+        max_body: 1000,
+        ..CONFIG
+    })
+    .0;
+    assert!(send(&mailbox, 1, "jobs", &[1; 1000]).is_ok());
+    assert_eq!(
+        send(&mailbox, 1, "other", &[1; 1001]),
+        Err(SendError::TooLarge)
+    );
+    assert_eq!(mailbox.stats(at(1), queue("other")), None);
+}
+
+#[test]
+fn a_queue_and_all_queues_hold_so_many_messages_and_bytes() {
+    // (messages of one, bytes of one, messages of all, bytes of all), and what is exhausted when
+    // a fifth body of ten bytes comes to a queue, or to another.
+    for (bounds, same, other) in [
+        ((4, 1000, 100, 1000), Some(Quota::Messages), None),
+        ((100, 49, 100, 1000), Some(Quota::Bytes), None),
+        (
+            (100, 1000, 4, 1000),
+            Some(Quota::Messages),
+            Some(Quota::Messages),
+        ),
+        ((100, 1000, 100, 49), Some(Quota::Bytes), Some(Quota::Bytes)),
+        ((5, 50, 6, 60), None, None),
+    ] {
+        let (mailbox, budget) = mailbox_of(MailboxConfig {
+            max_messages: bounds.0,
+            max_bytes: bounds.1,
+            max_messages_total: bounds.2,
+            max_bytes_total: bounds.3,
+            max_deliveries: 1,
+            ..CONFIG
+        });
+        for _ in 0..4 {
+            send(&mailbox, 1, "jobs", &[1; 10]).unwrap();
+        }
+        // Neither being received nor being dead takes a message out of the count.
+        let got = receive(&mailbox, 1, queue("jobs"), 2);
+        nack(&mailbox, 1, queue("jobs"), &got[0]);
+        let before = (stats(&mailbox, 1, queue("jobs")), budget.committed());
+        for (name, quota) in [("jobs", same), ("other", other)] {
+            let sent = send(&mailbox, 1, name, &[1; 10]).map(drop);
+            assert_eq!(
+                sent,
+                quota.map_or(Ok(()), |quota| Err(SendError::Quota(quota)))
+            );
+            if let Some(quota) = quota {
+                assert!(exhausted(&mailbox, quota) > 0);
+                assert_eq!(
+                    (stats(&mailbox, 1, queue("jobs")), budget.committed()),
+                    before
+                );
+            }
+        }
+        // One that is acked makes room for one.
+        ack(&mailbox, 1, queue("jobs"), &got[1]);
+        assert!(send(&mailbox, 1, "jobs", &[1; 10]).is_ok());
+        drop(got);
+        mailbox.clear();
+        assert_empty(&mailbox, &budget);
+    }
+}
+
+#[test]
+fn a_bound_that_is_lowered_refuses_what_comes_and_keeps_what_is_there() {
+    let mailbox = mailbox();
+    for _ in 0..3 {
+        send(&mailbox, 1, "jobs", b"work").unwrap();
+    }
+    mailbox.configure(MailboxConfig {
+        max_messages: 2,
+        ..CONFIG
+    });
+    assert_eq!(
+        send(&mailbox, 1, "jobs", b"more"),
+        Err(SendError::Quota(Quota::Messages))
+    );
+    assert_eq!(receive(&mailbox, 1, queue("jobs"), 9).len(), 3);
+}
+
+#[test]
+fn a_redrive_stops_at_a_quota_that_was_lowered() {
+    let config = MailboxConfig {
+        max_deliveries: 1,
+        ..CONFIG
+    };
+    let mailbox = mailbox_of(config).0;
+    for _ in 0..3 {
+        send(&mailbox, 1, "jobs", b"work").unwrap();
+    }
+    for delivery in receive(&mailbox, 1, queue("jobs"), 3) {
+        nack(&mailbox, 1, queue("jobs"), &delivery);
+    }
+    mailbox.configure(MailboxConfig {
+        max_messages: 2,
+        ..config
+    });
+    let redriven = mailbox.redrive(at(1), "jobs", 0).unwrap();
+    assert_eq!((redriven.moved, redriven.left), (0, 3));
+    assert_eq!(mailbox.purge(at(1), dead("jobs")), Some(3));
+}
+
+#[test]
+fn there_are_so_many_queues_and_idle_ones_make_room() {
+    let (mailbox, budget) = mailbox_of(CONFIG);
+    let waiting = mailbox.receiver(at(1), queue("waiting"), None).unwrap();
+    for i in 1..QUEUES {
+        send(&mailbox, 1, &format!("q{i}"), b"").unwrap();
+    }
+    assert_eq!(
+        send(&mailbox, 1, "more", b""),
+        Err(SendError::Quota(Quota::Queues))
+    );
+    assert!(mailbox.receiver(at(1), queue("more"), None).is_err());
+    assert_eq!(exhausted(&mailbox, Quota::Queues), 2);
+    // Nobody has sent to it.
+    assert_eq!(mailbox.stats(at(1), queue("waiting")), None);
+    drop(waiting);
+    assert!(send(&mailbox, 1, "more", b"").is_ok());
+
+    let got = receive(&mailbox, 5, queue("q1"), 1);
+    assert_eq!(
+        ack(&mailbox, 5, queue("q1"), &got[0]),
+        micronode_engine::mailbox::Verdict::Ok
+    );
+    let idle_ms = QUEUE_IDLE.as_millis() as u64;
+    for (now_ms, is_there) in [(4 + idle_ms, true), (5 + idle_ms, false)] {
+        while mailbox.sweep(at(now_ms)) {}
+        assert_eq!(send(&mailbox, now_ms, "another", b"").is_err(), is_there);
+    }
+    assert_eq!(mailbox.counters().sent, QUEUES as u64 + 1);
+    assert_eq!(mailbox.counters().acked, 1);
+    drop(got);
+    mailbox.clear();
+    assert_empty(&mailbox, &budget);
+}
+
+#[test]
+fn a_receive_gives_a_mebibyte_of_bodies_but_always_one() {
+    let mailbox = mailbox();
+    for length in [
+        RECEIVE_BYTES,
+        1,
+        RECEIVE_BYTES / 2,
+        RECEIVE_BYTES / 2 - 1,
+        1,
+    ] {
+        send(&mailbox, 1, "jobs", &vec![1; length]).unwrap();
+    }
+    let counts = [(); 4].map(|()| receive(&mailbox, 1, queue("jobs"), 9).len());
+    assert_eq!(counts, [1, 3, 1, 0]);
+}
+
+#[test]
+fn a_budget_that_is_full_refuses_and_nothing_has_changed() {
+    let budget = Budget::new(MIB);
+    let mailbox = Mailbox::new(CONFIG, budget.clone(), [3; 32]);
+    send(&mailbox, 1, "jobs", &vec![1; 900_000]).unwrap();
+    let before = budget.committed();
+    let over = send(&mailbox, 1, "jobs", &vec![1; 300_000]);
+    assert!(matches!(over, Err(SendError::OverBudget(_))), "{over:?}");
+    let over = send(&mailbox, 1, "other", &vec![1; 300_000]);
+    assert!(matches!(over, Err(SendError::OverBudget(_))), "{over:?}");
+    assert_eq!(budget.committed(), before);
+    assert_eq!(mailbox.stats(at(1), queue("other")), None);
+    // The place in the queue is paid for, too: small ones run out of memory, never beyond.
+    let mut taken = 0_u64;
+    while send(&mailbox, 1, "jobs", b"").is_ok() {
+        taken += 1;
+        assert!(budget.committed() <= budget.limit());
+    }
+    assert_eq!(stats(&mailbox, 1, queue("jobs")).ready, taken + 1);
+    assert!(taken > 100);
+
+    // And then all of them can still be received, given back, and found dead.
+    for round in 1..=CONFIG.max_deliveries as u64 {
+        let mut count = 0;
+        loop {
+            let got = receive(&mailbox, round * 10_000, queue("jobs"), 256);
+            if got.is_empty() {
+                break;
+            }
+            count += got.len() as u64;
+        }
+        assert_eq!(count, taken + 1);
+        while mailbox.sweep(at(round * 10_000 + 5_000)) {}
+    }
+    assert_eq!(stats(&mailbox, 50_000, dead("jobs")).ready, taken + 1);
+    assert!(budget.committed() <= budget.limit());
+    mailbox.clear();
+    assert_empty(&mailbox, &budget);
+}
+
+/// Deleted means gone: an acked body is wiped when the last who received it lets go, and is paid
+/// for until then.
+#[test]
+fn a_body_is_paid_for_until_its_receiver_lets_go() {
+    let (mailbox, budget) = mailbox_of(CONFIG);
+    send(&mailbox, 1, "jobs", &[1; 5000]).unwrap();
+    let got = receive(&mailbox, 1, queue("jobs"), 1);
+    ack(&mailbox, 1, queue("jobs"), &got[0]);
+    assert_eq!(stats(&mailbox, 1, queue("jobs")).bytes, 0);
+    assert!(budget.used(MemoryKind::Messages) > 5000);
+    assert_eq!(got[0].body, [1; 5000][..]);
+    drop(got);
+    assert!(budget.used(MemoryKind::Messages) < 5000);
+}
+
+#[test]
+fn what_was_acked_leaves_no_memory_behind() {
+    let (mailbox, budget) = mailbox_of(CONFIG);
+    let mut after_one = None;
+    for round in 0..20_000 {
+        send(&mailbox, round, "jobs", b"work").unwrap();
+        let got = receive(&mailbox, round, queue("jobs"), 1);
+        ack(&mailbox, round, queue("jobs"), &got[0]);
+        drop(got);
+        assert_eq!(
+            *after_one.get_or_insert(budget.committed()),
+            budget.committed()
+        );
+    }
+}
