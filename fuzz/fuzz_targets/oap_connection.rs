@@ -1,11 +1,12 @@
 //! A connection of OAP/1 as a state machine: whatever a peer sends, in whatever pieces, and
 //! whatever its owner does in between, every stream has one last frame and nothing behind it, the
 //! peer is sent the frames that were asked for and no others, nobody waits longer than a round of
-//! turns, and time that runs out is said so once.
+//! turns, who is parked takes no place of others, a peer that is silent meanwhile is asked once
+//! whether it is there, and time that runs out is said so once.
 //!
 //! An input: a byte for the streams at once (modulo 3: 1, 3, 64), one for whether the peer takes
 //! compressed answers (odd: it does), one for whether it begins with a HELLO (odd: it does, and is
-//! welcomed), and then commands: a byte that says which (modulo 14, in the order of [`Command`])
+//! welcomed), and then commands: a byte that says which (modulo 18, in the order of [`Command`])
 //! and its operands, little endian.
 #![no_main]
 
@@ -20,7 +21,7 @@ use libfuzzer_sys::fuzz_target;
 use micronode_protocol::ErrorCode;
 use micronode_protocol::codec::{Decoded, Decoder, Frame};
 use micronode_protocol::compression::{inflate, inflated_bound};
-use micronode_protocol::connection::{Connection, ConnectionLimits, Event, Part};
+use micronode_protocol::connection::{Connection, ConnectionLimits, Event, Expired, Part};
 use micronode_protocol::frame::{Flags, HEADER_BYTES, Header, Kind};
 use micronode_protocol::limits::{
     DECOMPRESS_RATIO, OAP_CHUNK_BYTES, OAP_FRAME_BYTES, OAP_FRAME_BYTES_MIN, OAP_READ_BYTES,
@@ -36,6 +37,11 @@ const IDS: u8 = 8;
 
 const HELLO_TIME: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
+const PING: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Streams parked at once.
+const MAX_PARKED: usize = 2;
 
 #[derive(Debug)]
 struct Input {
@@ -94,6 +100,21 @@ enum Command {
     Tidy {
         closes: bool,
     },
+    Park {
+        corr_id: u8,
+    },
+    Unpark {
+        corr_id: u8,
+    },
+    Notify {
+        corr_id: u8,
+        fields: u8,
+        body: u16,
+        ack_req: bool,
+    },
+    WantTurn {
+        corr_id: u8,
+    },
 }
 
 /// A byte for its kind (modulo 8: an answer, an event, and otherwise a request), one for its other
@@ -125,7 +146,7 @@ impl<'a> Arbitrary<'a> for Input {
 
 impl<'a> Arbitrary<'a> for Command {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        Ok(match u.int_in_range(0..=13)? {
+        Ok(match u.int_in_range(0..=17)? {
             0 => Self::Send(u.arbitrary()?),
             1 => {
                 let length = usize::from(u.arbitrary::<u8>()?).min(u.len());
@@ -162,8 +183,23 @@ impl<'a> Arbitrary<'a> for Command {
             12 => Self::Afford {
                 affords: u.arbitrary()?,
             },
-            _ => Self::Tidy {
+            13 => Self::Tidy {
                 closes: u.arbitrary()?,
+            },
+            14 => Self::Park {
+                corr_id: u.arbitrary()?,
+            },
+            15 => Self::Unpark {
+                corr_id: u.arbitrary()?,
+            },
+            16 => Self::Notify {
+                corr_id: u.arbitrary()?,
+                fields: u.arbitrary()?,
+                body: u.arbitrary()?,
+                ack_req: u.arbitrary()?,
+            },
+            _ => Self::WantTurn {
+                corr_id: u.arbitrary()?,
             },
         })
     }
@@ -208,8 +244,17 @@ struct Stream {
     asked: bool,
     /// The answer has begun.
     begun: bool,
+    /// It is to have a turn before that.
+    wants_turn: bool,
+    parked: bool,
     /// Turns of others since its last one.
     waited: usize,
+}
+
+impl Stream {
+    fn has_turn(&self) -> bool {
+        self.begun || self.wants_turn
+    }
 }
 
 /// A frame that the peer is to be sent.
@@ -233,6 +278,9 @@ struct Talk {
 
     /// Sent by the peer, and not yet come.
     on_the_way: VecDeque<u8>,
+    /// The last frame, and the ping since then.
+    heard: Instant,
+    pinged: Option<Instant>,
     greeted: Option<u64>,
     welcomed: bool,
     /// Nothing more may be said: the last word has been.
@@ -295,6 +343,8 @@ impl Talk {
             accepts_compression: input.accepts_compression,
             affords: true,
             on_the_way: VecDeque::new(),
+            heard: now,
+            pinged: None,
             greeted: None,
             welcomed: false,
             is_over: false,
@@ -365,6 +415,15 @@ impl Talk {
                 assert!(self.connection.poll_event(self.now).is_none());
             }
             Command::Tidy { closes: false } => self.connection.release(),
+            Command::Park { corr_id } => self.park(corr_id),
+            Command::Unpark { corr_id } => self.unpark(corr_id),
+            Command::Notify {
+                corr_id,
+                fields,
+                body,
+                ack_req,
+            } => self.notify(u64::from(corr_id % IDS), fields, body, ack_req),
+            Command::WantTurn { corr_id } => self.want_turn(corr_id),
         }
     }
 
@@ -390,8 +449,12 @@ impl Talk {
 
     /// Everything that has come, up to what has to be answered first.
     fn poll(&mut self) {
+        let frames = self.connection.frames().0;
         while let Some(event) = self.connection.poll_event(self.now) {
             self.event(event);
+        }
+        if frames != self.connection.frames().0 {
+            (self.heard, self.pinged) = (self.now, None);
         }
         if let Some((header, _)) = self.connection.long_frame()
             && !self.connection.is_closing()
@@ -421,11 +484,13 @@ impl Talk {
                     app,
                     asked: part.end,
                     begun: false,
+                    wants_turn: false,
+                    parked: false,
                     waited: 0,
                 };
                 let other = self.streams.insert(corr_id, stream);
                 assert!(other.is_none(), "it is open");
-                assert!(self.streams.len() <= self.max_streams);
+                assert!(self.streams.len() - self.parked() <= self.max_streams);
             }
             Event::Body {
                 corr_id,
@@ -470,7 +535,7 @@ impl Talk {
         self.welcomed = true;
         self.connection.welcome(&self.welcome());
         assert!(self.connection.is_open());
-        self.expect(Flags::default(), 200, CONTROL, corr_id, None);
+        self.expect(Flags::RESP, 200, CONTROL, corr_id, None);
         self.poll();
     }
 
@@ -505,31 +570,96 @@ impl Talk {
         }
         let turn = self.connection.poll_turn();
         let Some(corr_id) = turn else {
-            assert!(self.streams.values().all(|stream| !stream.begun));
+            assert!(!self.streams.values().any(Stream::has_turn));
             return;
         };
         for (waiting, stream) in &mut self.streams {
             if *waiting == corr_id {
-                assert!(stream.begun, "it has a turn before its answer begins");
+                assert!(stream.has_turn(), "it has a turn before its answer begins");
                 stream.waited = 0;
-            } else if stream.begun {
+                stream.wants_turn = false;
+            } else if stream.has_turn() {
                 stream.waited += 1;
                 // Newcomers and the others by turns, and no more of either than there can be.
-                let round = 2 * self.max_streams.min(IDS.into());
+                let round = 2 * (self.max_streams + MAX_PARKED).min(IDS.into());
                 assert!(stream.waited <= round, "it is kept waiting");
             }
         }
-        let app = self.streams[&corr_id].app;
+        let Stream { app, begun, .. } = self.streams[&corr_id];
+        if !begun {
+            self.notify(corr_id, 0, body, ends);
+            return;
+        }
         let body = content(usize::from(body).min(OAP_CHUNK_BYTES));
         self.answer(Flags::default(), app, corr_id, body.clone(), ends);
         let body = Bytes::from(body);
         self.connection.respond_more(corr_id, 200, body, ends);
     }
 
+    fn park(&mut self, corr_id: u8) {
+        let corr_id = u64::from(corr_id % IDS);
+        if self.is_over {
+            return;
+        }
+        let parked = self.parked();
+        let stream = self.streams.get_mut(&corr_id);
+        let fits = stream.is_some_and(|stream| {
+            stream.parked = stream.parked || parked < MAX_PARKED;
+            stream.parked
+        });
+        assert_eq!(self.connection.park(corr_id), fits);
+    }
+
+    fn unpark(&mut self, corr_id: u8) {
+        let corr_id = u64::from(corr_id % IDS);
+        if let Some(stream) = self.streams.get_mut(&corr_id) {
+            stream.parked = false;
+        }
+        self.connection.unpark(corr_id);
+    }
+
+    fn parked(&self) -> usize {
+        let streams = self.streams.values();
+        streams.filter(|stream| stream.parked).count()
+    }
+
+    fn want_turn(&mut self, corr_id: u8) {
+        let corr_id = u64::from(corr_id % IDS);
+        if self.is_over {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(&corr_id)
+            && !stream.has_turn()
+        {
+            stream.wants_turn = true;
+            stream.waited = 0;
+        }
+        self.connection.want_turn(corr_id);
+    }
+
+    fn notify(&mut self, corr_id: u64, fields: u8, body: u16, ack_req: bool) {
+        if self.is_over {
+            return;
+        }
+        let fields = vec![b'f'; fields.into()];
+        let body = content(body.into());
+        if let Some(stream) = self.streams.get(&corr_id) {
+            let flags = if ack_req {
+                Flags::EVENT.with(Flags::ACK_REQ)
+            } else {
+                Flags::EVENT
+            };
+            let payload = [&fields[..], &body].concat();
+            self.expect(flags, 200, stream.app, corr_id, Some(payload));
+        }
+        let body = Bytes::from(body);
+        self.connection.notify(corr_id, 200, ack_req, &fields, body);
+    }
+
     /// Takes note of a frame of an answer.
     fn answer(&mut self, flags: Flags, app: u16, corr_id: u64, payload: Vec<u8>, ends: bool) {
         let flags = if ends { flags.with(Flags::END) } else { flags };
-        self.expect(flags, 200, app, corr_id, Some(payload));
+        self.expect(Flags::RESP.with(flags), 200, app, corr_id, Some(payload));
         if ends {
             self.streams.remove(&corr_id);
         }
@@ -540,7 +670,8 @@ impl Talk {
         let app = stream.map_or(app, |stream| stream.app);
         let document = format!(r#"{{"code":"{code}"}}"#);
         let payload = Some(document.clone().into_bytes());
-        self.expect(Flags::END, code.status(), app, corr_id, payload);
+        let flags = Flags::RESP.with(Flags::END);
+        self.expect(flags, code.status(), app, corr_id, payload);
         self.connection.refuse(corr_id, app, code, document.into());
     }
 
@@ -554,7 +685,7 @@ impl Talk {
     ) {
         self.pushed += 1;
         self.expected.push_back(Expected {
-            flags: Flags::RESP.with(flags),
+            flags,
             code,
             app,
             corr_id,
@@ -615,13 +746,22 @@ impl Talk {
     fn wait(&mut self, ms: u16) {
         self.now += Duration::from_millis(ms.into());
         let due = self.connection.poll_timeout();
+        let is_due = due.is_some_and(|at| at <= self.now);
+        let pings = is_due && self.parked() > 0 && self.pinged.is_none();
         let expired = self.connection.handle_timeout(self.now);
-        assert_eq!(expired.is_some(), due.is_some_and(|at| at <= self.now));
-        if expired.is_some() {
+        assert_eq!(expired.is_some(), is_due && !pings);
+        if pings {
+            self.pinged = Some(self.now);
+            self.expect(Flags::EVENT, 1, CONTROL, 0, Some(Vec::new()));
+            assert_eq!(self.connection.poll_timeout(), None, "it is to be written");
+        }
+        if let Some(expired) = expired {
             assert!(self.connection.is_closing());
             assert_eq!(self.connection.poll_timeout(), None, "said once");
             assert!(self.connection.poll_event(self.now).is_none());
-            assert!(self.streams.is_empty(), "an answer is owed");
+            assert_eq!(self.streams.len(), self.parked(), "an answer is owed");
+            let is_silent = expired == Expired::Silent;
+            assert_eq!(is_silent, !self.streams.is_empty(), "another reason");
         }
     }
 
@@ -629,8 +769,11 @@ impl Talk {
 
     fn check(&self) {
         let connection = &self.connection;
-        assert!(connection.streams() <= self.max_streams);
+        assert!(connection.streams() <= self.max_streams + MAX_PARKED);
         if !self.is_over {
+            assert_eq!(connection.parked(), self.parked());
+            let waits = self.expected.is_empty() && self.parked() == self.streams.len();
+            assert_eq!(connection.only_waits(), waits);
             assert!(connection.streams() >= self.streams.len());
             assert_eq!(connection.owes_answers(true), !self.streams.is_empty());
             let asked = self.streams.values().any(|stream| stream.asked);
@@ -642,6 +785,9 @@ impl Talk {
         assert_eq!(connection.queued() == 0, self.expected.is_empty());
         if let Some(at) = connection.poll_timeout() {
             assert!(at <= self.now + IDLE && !connection.is_closing());
+            let ping = self.heard + PING;
+            let silent = self.pinged.map_or(ping, |pinged| pinged + PATIENCE);
+            assert!(self.parked() == 0 || at == silent, "at another time");
         }
     }
 
