@@ -183,5 +183,6 @@ fn what_many_send_is_acknowledged_by_many_that_are_killed() {
     let (deliveries, kills) = (ledger.deliveries.load(SeqCst), ledger.kills.load(SeqCst));
     println!("{messages} messages, {deliveries} deliveries, {kills} consumers killed, {took:.1?}");
     assert!(kills > 0 && deliveries > messages, "nobody was killed");
-    assert_eq!(node.memory_of("messages"), 0);
+    // What is left of it is an empty queue, with its smallest lists.
+    assert!(node.memory_of("messages") < 4096);
 }

@@ -432,7 +432,7 @@ async fn wrong_usage_is_exit_code_2_and_asks_no_node() {
     let upper = address.to_uppercase();
     for args in [
         &["get"][..],
-        &["get", "not-an-address"],
+        &["get", "neither address nor name"],
         &["get", &upper],
         &["get", &address, "--range", "2-1"],
         &["get", &address, "--resume"],

@@ -93,7 +93,6 @@ fn over_http(node: &Node, token: &[u8], ask: Ask) -> Option<u16> {
             let body = json!({ "address": address(OBJECT) }).to_string();
             ("PUT", format!("/n/{name}"), body)
         }
-        Resolve(name) => ("HEAD", format!("/n/{name}"), String::new()),
         Read(name) => ("GET", format!("/n/{name}"), String::new()),
         Unset(name) => ("DELETE", format!("/n/{name}"), String::new()),
         List => ("GET", "/n".to_owned(), String::new()),
@@ -109,7 +108,7 @@ fn over_http(node: &Node, token: &[u8], ask: Ask) -> Option<u16> {
         Purge(queue) => ("DELETE", format!("/mbox/{queue}"), String::new()),
         Redrive(queue) => ("POST", format!("/mbox/{queue}/redrive"), String::new()),
         Events => ("GET", "/events".to_owned(), String::new()),
-        Watch | Subscribe(_) => return None,
+        Resolve(_) | Watch | Subscribe(_) => return None,
     };
     let bearer = format!("Bearer {}", base64url::encode(token));
     let length = body.len().to_string();
@@ -268,5 +267,23 @@ fn a_list_has_the_names_that_are_allowed() {
             rest = &rest[40..];
         }
         assert!(rest.is_empty(), "{caveat}");
+    }
+}
+
+/// The head tells what the object is, and where; so it takes what reading the object does.
+#[test]
+fn the_head_of_a_name_is_read_like_what_it_points_at() {
+    let node = stocked();
+    for (caveat, status) in [
+        ("op = get", 200),
+        ("op = name-read", 200),
+        ("op = head", 403),
+        ("name ^ this/", 200),
+        ("name ^ that", 403),
+    ] {
+        let token = narrowed(node.token(), &[caveat]);
+        let bearer = format!("Bearer {}", base64url::encode(&token));
+        let head = node.request("HEAD", "/n/this/x", &[("authorization", &bearer)], b"");
+        assert_eq!(head.status, status, "{caveat}");
     }
 }

@@ -103,7 +103,7 @@ impl PutReply {
 pub fn decode_addresses(payload: &[u8]) -> Result<Vec<Address>, FieldsError> {
     let (addresses, rest) = payload.as_chunks::<32>();
     if !rest.is_empty() {
-        return Err(FieldsError::Value);
+        return Err(FieldsError::Truncated);
     }
     if addresses.len() > HAS_ADDRESSES {
         return Err(FieldsError::TooLong);
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(count, Ok(HAS_ADDRESSES));
         let over = vec![7; 32 * (HAS_ADDRESSES + 1)];
         assert_eq!(decode_addresses(&over), Err(FieldsError::TooLong));
-        assert_eq!(decode_addresses(&[7; 33]), Err(FieldsError::Value));
+        assert_eq!(decode_addresses(&[7; 33]), Err(FieldsError::Truncated));
         assert_eq!(decode_addresses(&[]), Ok(Vec::new()));
         assert_eq!(decode_presence(&[0, 1]), Ok(vec![false, true]));
         assert_eq!(decode_presence(&[2]), Err(FieldsError::Value));

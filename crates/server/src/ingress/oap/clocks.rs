@@ -24,10 +24,10 @@ impl<I: Transport> Session<I> {
         if self.connection.is_closing() && self.connection.queued() == 0 {
             return Some(Ending::Told);
         }
-        // Who has said their last word can neither keep a feed alive nor be done with what it gives.
-        let only_feeds = || self.parked.iter().all(|(_, stream)| stream.is_feed());
+        // Who has said their last word keeps nothing waiting: most have left, and a message that
+        // comes would be given to nobody.
         let owes_nothing = self.connection.queued() == 0 && !self.connection.owes_answers(false)
-            || self.ended && self.connection.only_waits() && only_feeds();
+            || self.connection.only_waits();
         if self.ended && owes_nothing && self.may_take() {
             return Some(Ending::Silent);
         }
