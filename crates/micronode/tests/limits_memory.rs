@@ -139,3 +139,22 @@ fn the_largest_object_is_stored_and_one_byte_more_is_refused() {
         node.metric("memory_used_bytes{kind=\"uploads\"}") == Some(0.0)
     });
 }
+
+/// A cache is full most of its life. Messages and bodies were refused then, for as long as nobody
+/// stored an object.
+#[test]
+fn in_a_cache_objects_make_room_for_messages_and_bodies() {
+    const BODY: usize = 256 * 1024;
+    const MESSAGES: u64 = 12;
+    let node = Node::with(&["--rps", "0", "--memory", LEAST, "--eviction", "lru"]);
+    for seed in 0..20 {
+        node.store(&mebibyte(seed));
+    }
+    for _ in 0..MESSAGES {
+        let sent = node.request("POST", "/mbox/jobs/send", &[], &object(BODY));
+        assert_eq!(sent.status, 201, "{}", sent.text());
+    }
+    let echoed = node.request("POST", "/echo", &[], &mebibyte(0));
+    assert_eq!(echoed.status, 200, "{}", echoed.text());
+    assert!(node.memory_of("messages") >= MESSAGES * BODY as u64);
+}

@@ -424,3 +424,13 @@ fn a_full_queue_refuses_and_still_serves() {
         node.memory_of("messages") < 200 * 1024
     });
 }
+
+/// The wait of a receive has a time of its own: a shorter deadline of requests made each of them
+/// that found nothing an error.
+#[test]
+fn a_receive_may_wait_longer_than_a_request_may_take() {
+    let node = Node::with_limits(&[("request_deadline", "1s")], &[]);
+    let began = Instant::now();
+    assert!(receive(&node, "jobs", "wait=2s").is_empty());
+    assert!(began.elapsed() >= Duration::from_secs(2));
+}

@@ -268,7 +268,7 @@ pub const METRIC_QUEUES: usize = 100;
 pub const WAIT_MAX: Duration = Duration::from_secs(4);
 /// Parked waits per node: long-polls, subscriptions, watches and event streams.
 pub const WAITERS: usize = 16_384;
-/// Parked waits per connection.
+/// Parked waits per OAP connection.
 pub const CONNECTION_WAITERS: usize = 1024;
 /// Messages that one subscription may have leased at once.
 pub const SUBSCRIPTION_CREDIT: u16 = 1024;

@@ -96,7 +96,7 @@ fn every_error_of_framing_is_there_with_its_status() {
 fn the_bounds_of_names_queues_and_waits_are_the_ones_of_the_code() {
     let (ping, patience) = (OAP_PING.as_secs(), OAP_PING_PATIENCE.as_secs());
     for said in [
-        format!("may have {CONNECTION_WAITERS} parked at once:"),
+        format!("may have {CONNECTION_WAITERS} parked at once (`limits.oap_waiters`):"),
         format!("a node has {WAITERS} (`limits.waiters`)"),
         format!("never longer than {} s", WAIT_MAX.as_secs()),
         format!("`credit` (1 to {SUBSCRIPTION_CREDIT})"),

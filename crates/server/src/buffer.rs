@@ -2,9 +2,10 @@
 //! be whole before they mean anything.
 
 use crate::call::{CallBody, CallError};
+use crate::clock;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use micronode_engine::{Budget, MemoryKind, OverBudget, Reservation};
+use micronode_engine::{MemoryKind, OverBudget, Reservation, Store};
 
 /// A collected body together with the reservation that pays for it.
 pub(crate) struct Collected {
@@ -50,20 +51,31 @@ pub(crate) fn paid(bytes: impl AsRef<[u8]> + Send + 'static, reservation: Reserv
 
 /// Memory that is about to be filled.
 pub(crate) fn reserve(
-    budget: &Budget,
+    store: &Store,
     kind: MemoryKind,
     bytes: usize,
 ) -> Result<Reservation, OverBudget> {
-    let mut reservation = budget.reserve(kind, bytes as u64)?;
+    let mut reservation = reserve_ahead(store, kind, bytes)?;
     reservation.fill(bytes as u64);
     Ok(reservation)
+}
+
+/// Memory that is filled little by little. In a cache, which is full most of its life, objects
+/// make room for it.
+pub(crate) fn reserve_ahead(
+    store: &Store,
+    kind: MemoryKind,
+    bytes: usize,
+) -> Result<Reservation, OverBudget> {
+    let bytes = bytes as u64;
+    store.with_room(clock::now(), bytes, || store.budget().reserve(kind, bytes))
 }
 
 /// Collects a body that the guard has capped at one-shot size. Memory is reserved before it is
 /// allocated, and doubles from what the first piece needs: many small bodies at once hold no more
 /// than twice their bytes.
-pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Collected, CallError> {
-    let mut reservation = budget.reserve(MemoryKind::Buffers, 0)?;
+pub(crate) async fn collect(mut body: CallBody, store: &Store) -> Result<Collected, CallError> {
+    let mut reservation = store.budget().reserve(MemoryKind::Buffers, 0)?;
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else {
@@ -73,7 +85,7 @@ pub(crate) async fn collect(mut body: CallBody, budget: &Budget) -> Result<Colle
         if needed > bytes.capacity() {
             let capacity = needed.max(2 * bytes.capacity());
             let more = (capacity - bytes.capacity()) as u64;
-            reservation.grow(more)?;
+            store.with_room(clock::now(), more, || reservation.grow(more))?;
             reservation.fill(more);
             bytes.reserve(capacity - bytes.len());
         }

@@ -107,6 +107,8 @@ pub struct Limits {
     pub oap_frame: usize,
     /// Open OAP streams per connection.
     pub oap_streams: usize,
+    /// OAP streams per connection that wait.
+    pub oap_waiters: usize,
     /// Time for streams in flight to finish after SIGTERM.
     pub drain_deadline: Duration,
     /// Time after SIGTERM in which new connections are still accepted; writes on them are told 503.
@@ -353,6 +355,7 @@ impl Default for Config {
                 h2_streams: limits::H2_STREAMS,
                 oap_frame: limits::OAP_FRAME_BYTES,
                 oap_streams: limits::OAP_STREAMS,
+                oap_waiters: limits::CONNECTION_WAITERS,
                 drain_deadline: limits::DRAIN_DEADLINE,
                 drain_grace: limits::DRAIN_GRACE,
                 waiters: limits::WAITERS,

@@ -18,7 +18,7 @@ use micronode_protocol::capability::Resource;
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
 pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError> {
     match call {
-        Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.budget).await?.into_bytes())),
+        Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.store).await?.into_bytes())),
         Call::Put(call) => put(node, call).await,
         Call::Command(command) => answer(node, command),
     }
@@ -163,10 +163,16 @@ fn send(node: &Node, message: &Message) -> Result<Reply, CallError> {
         delay_ms: millis(message.delay),
         idempotency,
     };
-    let queue = message.queue.text();
-    let timed = &node.metrics.mailbox_send;
-    let sent = timed.time(|| node.mailbox.send(clock::now(), queue, send))?;
-    Ok(Reply::Sent(sent))
+    let (now, queue) = (clock::now(), message.queue.text());
+    let bytes = message.body.len() as u64;
+    let sent = node.metrics.mailbox_send.time(|| {
+        node.store
+            .with_room(now, bytes, || match node.mailbox.send(now, queue, send) {
+                Err(SendError::OverBudget(over)) => Err(over),
+                sent => Ok(sent),
+            })
+    });
+    Ok(Reply::Sent(sent??))
 }
 
 fn settled(node: &Node, settle: Settle) -> Reply {

@@ -324,10 +324,6 @@ fn fixed_caps_are_the_ones_in_force() {
         ),
         ("Wait of a receive", Time(limits::WAIT_MAX).to_string()),
         (
-            "Waiters of a connection",
-            limits::CONNECTION_WAITERS.to_string(),
-        ),
-        (
             "Credit of a subscription",
             limits::SUBSCRIPTION_CREDIT.to_string(),
         ),

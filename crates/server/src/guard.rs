@@ -22,6 +22,7 @@ use crate::ingress::http::{self as ingress, Target, origin, respond};
 use crate::metrics::method_index;
 use crate::node::Node;
 use crate::readiness::State;
+use crate::waiting;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -166,33 +167,35 @@ async fn stages(
         return Ok(openapi(node));
     }
     let is_link = matches!(presented, Presented::Link(_));
+    let called = clock::instant();
     let work = async {
-        let called = clock::instant();
-        let (budget, holder) = (&node.budget, holder.as_ref());
-        let call = ingress::call(operation, &head, target, declared, body, budget, holder).await?;
+        let (store, holder) = (&node.store, holder.as_ref());
+        let call = ingress::call(operation, &head, target, declared, body, store, holder).await?;
         let call = admission::narrow(node, holder.map(Arc::as_ref), call)?;
-        let mut reply = dispatch(node, call).await?;
-        if let Reply::Waits(wait) = reply {
-            in_progress.park();
-            let (came, permits) = wait.over(node, operation.cost, operation.facet).await?;
-            if let Some(permits) = permits {
-                in_progress.resume(permits);
-            }
-            reply = came;
-        }
-        if matches!(reply, Reply::Feed(_)) {
-            in_progress.park();
-        }
-        let mut response = respond(node, operation, &head, reply, clock::now())?;
-        if is_link {
-            respond::linked(response.headers_mut());
-        }
-        if operation.facet == Facet::StorageRead {
-            node.metrics.storage_get.observe(clock::instant() - called);
-        }
-        Ok(response)
+        dispatch(node, call).await
     };
-    Deadline::new(work, node.limits.request_deadline, watch).await?
+    let mut reply = Deadline::new(work, node.limits.request_deadline, watch).await??;
+    if let Reply::Waits(wait) = reply {
+        // It has a time of its own.
+        in_progress.park();
+        let over = wait.over(node, operation.cost, operation.facet, holder.as_deref());
+        let (came, permits) = waiting::while_it_stands(node, holder.as_deref(), over).await?;
+        if let Some(permits) = permits {
+            in_progress.resume(permits);
+        }
+        reply = came;
+    }
+    if matches!(reply, Reply::Feed(_)) {
+        in_progress.park();
+    }
+    let mut response = respond(node, operation, &head, reply, clock::now())?;
+    if is_link {
+        respond::linked(response.headers_mut());
+    }
+    if operation.facet == Facet::StorageRead {
+        node.metrics.storage_get.observe(clock::instant() - called);
+    }
+    Ok(response)
 }
 
 /// 404, 405, or what OPTIONS asks for.
@@ -284,7 +287,7 @@ fn guarded_body(
     let paid: (Permit, Reservation) = (
         node.decoders.acquire()?,
         // A decoder's window is memory like any other.
-        reserve(&node.budget, MemoryKind::Decoders, coding.memory(&bounds))?,
+        reserve(&node.store, MemoryKind::Decoders, coding.memory(&bounds))?,
     );
     let decoded = DecodedBody::new(guarded, coding, &bounds, paid);
     Ok((Box::pin(decoded), None, watch))

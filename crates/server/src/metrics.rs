@@ -121,6 +121,8 @@ pub(crate) struct Metrics {
     pub(crate) mailbox_recv: Arc<Histogram>,
     /// The same of acknowledging messages.
     pub(crate) mailbox_ack: Histogram,
+    /// Waits that found no place.
+    pub(crate) waiters_exhausted: AtomicU64,
     pub(crate) tls: TlsMetrics,
     /// By (state entered, reason); both from fixed sets.
     transitions: Mutex<BTreeMap<(&'static str, &'static str), u64>>,

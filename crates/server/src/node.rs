@@ -112,7 +112,7 @@ impl RequestLimits {
             oap: OapLimits {
                 max_frame: limits.oap_frame,
                 max_streams: limits.oap_streams,
-                max_parked: limits::CONNECTION_WAITERS,
+                max_parked: limits.oap_waiters,
                 hello: limits.head_deadline,
                 idle: limits.idle_keep_alive,
                 ping: limits::OAP_PING,
@@ -246,6 +246,7 @@ impl Node {
     /// A place for one that waits, for as long as it does.
     pub(crate) fn waiter(&self) -> Result<Permit, CallError> {
         self.waiters.acquire().map_err(|_| {
+            self.metrics.waiters_exhausted.fetch_add(1, Relaxed);
             let detail =
                 "as many receives, subscriptions, watches and streams of events wait as may";
             CallError::new(ErrorCode::QuotaExceeded, detail)

@@ -5,6 +5,7 @@
 //! those and awaits [`Wait::over`], which is admitted again before it takes what has come. A wait
 //! that came to nothing needs no admission to be answered.
 
+use crate::authority::{Failed, Holder};
 use crate::call::queue::{Messages, Receive};
 use crate::call::{CallError, Cost, Facet, Reply};
 use crate::clock;
@@ -14,12 +15,14 @@ use crate::node::Node;
 use crate::readiness::State;
 use micronode_engine::mailbox::Receiver;
 use micronode_hardening::Permit;
-use micronode_protocol::limits::SLOW_SHARE_WAIT;
+use micronode_protocol::ErrorCode;
+use micronode_protocol::limits::{AUTHORITY_RECHECK, SLOW_SHARE_WAIT};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// See the [module](self).
 pub(crate) struct Wait {
@@ -44,6 +47,13 @@ impl Wait {
         if !messages.is_empty() || receive.wait.is_zero() {
             return Ok(Reply::Messages(messages));
         }
+        if node.state() == State::Draining {
+            // Who is told that there is nothing asks again, and again.
+            return Err(CallError::new(
+                ErrorCode::Draining,
+                "the node is shutting down, and nothing waits on it any more",
+            ));
+        }
         let slot = node.waiter()?;
         let receiver = node.mailbox.receiver(now, queue, None)?;
         let until = clock::instant() + receive.wait;
@@ -62,8 +72,13 @@ impl Wait {
         node: &Node,
         cost: Cost,
         facet: Facet,
+        holder: Option<&Holder>,
     ) -> Result<(Reply, Option<Permits>), CallError> {
         while self.ready(node).await {
+            // Nothing is leased to who may not have it any more.
+            if holder.is_some_and(|holder| !node.stands(holder)) {
+                return Err(Failed::Ended.error());
+            }
             let permits = readmit(node, cost, facet, self.readmission()).await?;
             match self.take() {
                 Reply::Waits(wait) => self = wait,
@@ -109,6 +124,23 @@ impl Wait {
             return Reply::Waits(self);
         }
         Reply::Messages(messages)
+    }
+}
+
+/// What comes of a wait, unless the token that it was asked with ends before: for an ingress that
+/// does not look after its holders itself.
+pub(crate) async fn while_it_stands<T>(
+    node: &Node,
+    holder: Option<&Holder>,
+    wait: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let mut wait = pin!(wait);
+    loop {
+        match timeout(AUTHORITY_RECHECK, &mut wait).await {
+            Ok(over) => return over,
+            Err(_) if holder.is_none_or(|holder| node.stands(holder)) => {}
+            Err(_) => return Err(Failed::Ended.error()),
+        }
     }
 }
 

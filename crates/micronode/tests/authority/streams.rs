@@ -118,3 +118,45 @@ async fn a_stream_ends_with_its_token_and_its_neighbour_does_not() {
     let mut again = get(&node, &sender, &path, &long).await;
     assert!(again.data().await.unwrap().is_ok());
 }
+
+/// It was looked at before the wait and never again, so that a message could go to who had no right
+/// to it any more.
+#[test]
+fn a_receive_that_waits_ends_with_its_token() {
+    let node = Node::guarded(&[]);
+    let end = SystemTime::now() + Duration::from_millis(1500);
+    let before = format!("before = {}", humantime::format_rfc3339_millis(end));
+    let bearer = |token: &[u8]| format!("Bearer {}", base64url::encode(token));
+    let short = bearer(&narrowed(node.token(), &["op = recv", &before]));
+    let mut waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = node.connect();
+            let fields = [("authorization", &*short), ("content-length", "0")];
+            client.send_head("POST", "/mbox/jobs/recv?wait=4s", &fields);
+            client
+        })
+        .collect();
+    let answer = waiting[0].response("POST");
+    answer.assert_problem("unauthenticated");
+    assert!(SystemTime::now() >= end, "not before its time");
+    assert!(SystemTime::now() < end + Duration::from_millis(1500));
+    waiting[1]
+        .response("POST")
+        .assert_problem("unauthenticated");
+
+    // Neither does one that a message wakes in that moment have it.
+    let end = SystemTime::now() + Duration::from_millis(700);
+    let before = format!("before = {}", humantime::format_rfc3339_millis(end));
+    let short = bearer(&narrowed(node.token(), &["op = recv", &before]));
+    let mut client = node.connect();
+    let fields = [("authorization", &*short), ("content-length", "0")];
+    client.send_head("POST", "/mbox/jobs/recv?wait=4s", &fields);
+    std::thread::sleep(Duration::from_millis(800));
+    let operator = format!("Bearer {}", node.token());
+    let operator = [("authorization", &*operator)];
+    let sent = node.request("POST", "/mbox/jobs/send", &operator, b"secret");
+    assert_eq!(sent.status, 201);
+    client.response("POST").assert_problem("unauthenticated");
+    let stats = node.get("/mbox/jobs", &operator).json();
+    assert_eq!((&stats["ready"], &stats["leased"]), (&1.into(), &0.into()));
+}

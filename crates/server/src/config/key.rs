@@ -418,6 +418,14 @@ pub static KEYS: &[Key] = &[
         "Open OAP streams per connection.",
     ),
     Key::any(
+        "limits.oap_waiters",
+        Field::Count(
+            narrow!(limits.oap_waiters),
+            1..=limits::CONCURRENCY_MAX as u64,
+        ),
+        "OAP streams per connection that wait, beside the others.",
+    ),
+    Key::any(
         "limits.drain_deadline",
         Field::Duration(
             place!(limits.drain_deadline),

@@ -16,10 +16,25 @@ use micronode_protocol::limits::{IN_FLIGHT_DEGRADED_PERCENT, SLOW_SHARE_WAIT};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// Between two attempts to let something go on that has waited.
-pub(crate) const READMISSION: Duration = Duration::from_millis(5);
+/// The pauses between attempts to let something go on that has waited, of which there may be many:
+/// each is twice as long as the one before ...
+const READMISSION: Duration = Duration::from_millis(5);
+/// ... up to this.
+const READMISSION_MAX: Duration = Duration::from_millis(80);
+
+/// The next of those pauses.
+#[derive(Default)]
+pub(crate) struct Readmission(Option<Duration>);
+
+impl Readmission {
+    /// Waits for the next attempt.
+    pub(crate) fn pause(&mut self) -> Sleep {
+        let pause = self.0.map_or(READMISSION, |last| last * 2);
+        sleep(*self.0.insert(pause.min(READMISSION_MAX)))
+    }
+}
 
 /// What a request holds from admission to the last byte of its answer.
 #[must_use = "permits that are dropped at once limit nothing"]
@@ -261,9 +276,10 @@ pub(crate) async fn readmit(
     of: Facet,
     until: Instant,
 ) -> Result<Permits, CallError> {
+    let mut readmission = Readmission::default();
     loop {
         match readmit_at_once(node, cost, of) {
-            Err(_) if clock::instant() < until => sleep(READMISSION).await,
+            Err(_) if clock::instant() < until => readmission.pause().await,
             permits => return permits,
         }
     }

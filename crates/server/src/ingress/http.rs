@@ -28,7 +28,7 @@ use crate::buffer::collect;
 use crate::call::{Call, CallBody, CallError, Command, Put, check_media_type};
 use crate::config::duration;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
-use micronode_engine::Budget;
+use micronode_engine::Store;
 use micronode_protocol::{Address, ErrorCode, limits};
 use routes::{Operation, Route};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub(crate) async fn call(
     target: Target,
     declared: Option<u64>,
     body: CallBody,
-    budget: &Budget,
+    store: &Store,
     holder: Option<&Arc<Holder>>,
 ) -> Result<Call, CallError> {
     let scope = || Scope::of(holder);
@@ -96,30 +96,30 @@ pub(crate) async fn call(
             address: target.object()?,
         }),
         (Route::Has, _) => Call::Command(Command::Has {
-            addresses: addresses(&collect(body, budget).await?)?,
+            addresses: addresses(&collect(body, store).await?)?,
         }),
         (Route::Exchange, _) => {
-            let grant = collect(body, budget).await?;
+            let grant = collect(body, store).await?;
             let grant = Zeroizing::new(grant.to_vec());
             Call::Command(Command::Exchange { grant })
         }
         (Route::Mint, _) => {
-            let document = collect(body, budget).await?;
+            let document = collect(body, store).await?;
             Call::Command(Command::Mint(Mint::parse(&document, holder.cloned())?))
         }
         (Route::Echo, _) => Call::Echo { body },
         (Route::Names, _) => Call::Command(name::list(head, scope())?),
-        (Route::Name, &Method::PUT) => Call::Command(name::set(head, target, body, budget).await?),
+        (Route::Name, &Method::PUT) => Call::Command(name::set(head, target, body, store).await?),
         (Route::Name, &Method::DELETE) => Call::Command(name::delete(head, target)?),
         (Route::Name, _) => Call::Command(Command::NameRead {
             name: target.name()?,
             scope: scope(),
         }),
-        (Route::Send, _) => Call::Command(queue::send(head, target, body, budget, &scope()).await?),
+        (Route::Send, _) => Call::Command(queue::send(head, target, body, store, &scope()).await?),
         (Route::Receive, _) => Call::Command(queue::receive(head, target)?),
-        (Route::Ack, _) => Call::Command(queue::ack(target, body, budget).await?),
-        (Route::Nack, _) => Call::Command(queue::nack(target, body, budget).await?),
-        (Route::Extend, _) => Call::Command(queue::extend(target, body, budget).await?),
+        (Route::Ack, _) => Call::Command(queue::ack(target, body, store).await?),
+        (Route::Nack, _) => Call::Command(queue::nack(target, body, store).await?),
+        (Route::Extend, _) => Call::Command(queue::extend(target, body, store).await?),
         (Route::Redrive, _) => Call::Command(queue::redrive(head, target)?),
         (Route::Queue, &Method::DELETE) => Call::Command(Command::Purge {
             queue: target.queue()?,

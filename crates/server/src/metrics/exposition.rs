@@ -214,7 +214,9 @@ fn authority(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     let of_queues = of_queues
         .into_iter()
         .zip(node.mailbox.counters().quota_exhausted);
+    let waiters = node.metrics.waiters_exhausted.load(Relaxed);
     let exhausted = node.authority.exhaustions().chain(of_queues);
+    let exhausted = exhausted.chain([("waiters", waiters)]);
     let exhausted = exhausted.map(|(quota, count)| ([("quota", quota)], ConstCounter::new(count)));
     page.family(
         "quota_exhaustions",

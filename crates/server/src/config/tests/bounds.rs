@@ -26,6 +26,7 @@ const EDGES: &str = "
     limits.h2_streams           0          1     100                    101
     limits.oap_frame            131071B    128KiB 1MiB                  1048577B
     limits.oap_streams          0          1     64                     65
+    limits.oap_waiters          0          1     1048576                1048577
     limits.drain_deadline       -          0s    1h                     3600001ms
     limits.drain_grace          -          0s    1h                     3600001ms
     limits.facets.storage_read  0          1     1048576                1048577

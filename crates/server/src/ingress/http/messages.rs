@@ -14,7 +14,8 @@ const END: &[u8] = b"]}";
 
 /// `{"messages":[…]}` on its way.
 pub(crate) struct MessageList {
-    messages: vec::IntoIter<Delivery>,
+    /// Each with what comes before its body.
+    messages: vec::IntoIter<(Vec<u8>, Bytes)>,
     is_begun: bool,
     remaining: u64,
 }
@@ -50,8 +51,8 @@ impl From<&Attempt> for Past {
     }
 }
 
-/// A message up to its body, with the quote that begins that.
-fn head(message: &Delivery) -> Vec<u8> {
+/// A message up to its body, with the quote that begins that; and the body.
+fn parts(message: Delivery) -> (Vec<u8>, Bytes) {
     let history = message.history.as_ref();
     let head = Head {
         id: message.id.to_string(),
@@ -63,17 +64,18 @@ fn head(message: &Delivery) -> Vec<u8> {
     let mut text = serde_json::to_vec(&head).expect("our own messages always serialise");
     text.pop();
     text.extend_from_slice(b",\"body\":\"");
-    text
+    (text, message.body)
 }
 
 const BEHIND_BODY: &[u8] = b"\"}";
 
-fn length(message: &Delivery) -> usize {
-    head(message).len() + message.body.len().div_ceil(3) * 4 + BEHIND_BODY.len()
+fn length((head, body): &(Vec<u8>, Bytes)) -> usize {
+    head.len() + body.len().div_ceil(3) * 4 + BEHIND_BODY.len()
 }
 
 impl MessageList {
     pub(super) fn new(messages: Messages) -> Self {
+        let messages: Vec<_> = messages.into_iter().map(parts).collect();
         let commas = messages.len().saturating_sub(1);
         let lengths: usize = messages.iter().map(length).sum();
         Self {
@@ -99,13 +101,14 @@ impl MessageList {
             (Some(_), false) => text.push(b','),
             (None, false) => {}
         }
-        if let Some(message) = message {
+        if let Some(mut message) = message {
             text.reserve_exact(length(&message) + END.len());
-            text.append(&mut head(&message));
+            let (head, body) = &mut message;
+            text.append(head);
             let begin = text.len();
-            text.resize(begin + message.body.len().div_ceil(3) * 4, 0);
+            text.resize(begin + body.len().div_ceil(3) * 4, 0);
             STANDARD
-                .encode_slice(&message.body, &mut text[begin..])
+                .encode_slice(&*body, &mut text[begin..])
                 .expect("it has the length of its coding");
             text.extend_from_slice(BEHIND_BODY);
         }

@@ -7,7 +7,7 @@ use crate::buffer::collect;
 use crate::call::name::{NameList, NameSet};
 use crate::call::{CallBody, CallError, Command};
 use http::{HeaderMap, header, request::Parts};
-use micronode_engine::Budget;
+use micronode_engine::Store;
 use micronode_engine::names::{Expected, Tag};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::limits::{LIST_NAMES, LIST_NAMES_DEFAULT};
@@ -34,10 +34,10 @@ pub(super) async fn set(
     head: &Parts,
     target: Target,
     body: CallBody,
-    budget: &Budget,
+    store: &Store,
 ) -> Result<Command, CallError> {
     let (name, expected) = (target.name()?, expected(&head.headers)?);
-    let body = collect(body, budget).await?;
+    let body = collect(body, store).await?;
     let pointer: Pointer<'_> = serde_json::from_slice(&body).map_err(|_| {
         CallError::new(
             ErrorCode::BadRequest,

@@ -7,7 +7,7 @@ use crate::buffer::{Collected, collect};
 use crate::call::queue::{Message, Receive, Settle, Settling, check_delay, check_key};
 use crate::call::{CallBody, CallError, Command};
 use http::{HeaderMap, HeaderName, header, request::Parts};
-use micronode_engine::Budget;
+use micronode_engine::Store;
 use micronode_protocol::ErrorCode;
 use micronode_protocol::limits::VISIBILITY;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub(super) async fn send(
     head: &Parts,
     target: Target,
     body: CallBody,
-    budget: &Budget,
+    store: &Store,
     scope: &Scope,
 ) -> Result<Command, CallError> {
     let delay = match text(&head.headers, &DELAY)? {
@@ -33,7 +33,7 @@ pub(super) async fn send(
         queue: target.queue()?,
         delay,
         key: key.transpose()?,
-        body: collect(body, budget).await?.into_bytes(),
+        body: collect(body, store).await?.into_bytes(),
     }))
 }
 
@@ -95,9 +95,9 @@ struct Kept {
 pub(super) async fn ack(
     target: Target,
     body: CallBody,
-    budget: &Budget,
+    store: &Store,
 ) -> Result<Command, CallError> {
-    let body = collect(body, budget).await?;
+    let body = collect(body, store).await?;
     let Receipts { receipts } = json(&body, r#"{"receipts":[…]}"#)?;
     Settle::new(target.queue()?, receipts, Settling::Ack).map(Command::Settle)
 }
@@ -105,9 +105,9 @@ pub(super) async fn ack(
 pub(super) async fn nack(
     target: Target,
     body: CallBody,
-    budget: &Budget,
+    store: &Store,
 ) -> Result<Command, CallError> {
-    let body = collect(body, budget).await?;
+    let body = collect(body, store).await?;
     let Returned { receipts, delay } = json(&body, r#"{"receipts":[…],"delay":"5s"}"#)?;
     let delay = delay
         .map(|text| parse_duration("delay", &text))
@@ -119,9 +119,9 @@ pub(super) async fn nack(
 pub(super) async fn extend(
     target: Target,
     body: CallBody,
-    budget: &Budget,
+    store: &Store,
 ) -> Result<Command, CallError> {
-    let body = collect(body, budget).await?;
+    let body = collect(body, store).await?;
     let Kept {
         receipts,
         visibility,

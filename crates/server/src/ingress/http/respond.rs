@@ -93,10 +93,8 @@ pub(crate) fn respond(
             Ok(json(StatusCode::OK, &RedrivenReply { moved, left }))
         }
         Reply::Feed(feed) => Ok(stream(node, feed)),
-        // Only OAP asks for it.
-        Reply::Pointer(..) => Ok(status(StatusCode::NO_CONTENT)),
-        // The guard has waited for it.
-        Reply::Waits(_) => Ok(status(StatusCode::NO_CONTENT)),
+        Reply::Pointer(..) => unreachable!("only OAP asks for it"),
+        Reply::Waits(_) => unreachable!("the guard has waited for it"),
     }
 }
 

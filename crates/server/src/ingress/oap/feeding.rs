@@ -7,13 +7,12 @@ use super::session::Session;
 use super::terms::Terms;
 use crate::events::document;
 use crate::feed::{Feed, Item};
-use crate::guard::admission::{READMISSION, readmit_at_once};
+use crate::guard::admission::{Readmission, readmit_at_once};
 use crate::node::Node;
 use bytes::Bytes;
 use micronode_hardening::Transport;
 use micronode_protocol::limits::OAP_SMALL_BYTES;
 use micronode_protocol::operation::{EventFrame, LaggedFrame, Operation};
-use tokio::time::sleep;
 
 /// The code of what comes of a feed ...
 const ITEM: u16 = 200;
@@ -47,10 +46,11 @@ impl<I: Transport> Session<I> {
             Feed::Names(_) | Feed::Events(_) => Ok(None),
         };
         let Ok(_permits) = permits else {
-            feeding.retry = Some(Box::pin(sleep(READMISSION)));
+            feeding.retry = Some(Box::pin(feeding.readmission.pause()));
             // So that it is waited for.
             return stream.waker.wake_by_ref();
         };
+        feeding.readmission = Readmission::default();
         let item = feeding.feed.next(&self.node);
         let (code, ack_req, mut body) = match item {
             Some(item) => encode(&self.node, item, &mut self.fields),

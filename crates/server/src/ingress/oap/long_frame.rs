@@ -9,7 +9,7 @@ use super::session::Session;
 use super::terms::Terms;
 use super::work::policy;
 use crate::authority::Holder;
-use crate::buffer::paid;
+use crate::buffer::{paid, reserve_ahead};
 use crate::call::{CallError, Needs};
 use crate::guard::admission;
 use bytes::Bytes;
@@ -154,9 +154,9 @@ impl<I: Transport> Session<I> {
                 time_left = Some(deadline);
             }
         }
-        let length = header.len.into();
+        let length = header.len as usize;
         Ok(LongFrame {
-            reservation: self.node.budget.reserve(MemoryKind::Buffers, length)?,
+            reservation: reserve_ahead(&self.node.store, MemoryKind::Buffers, length)?,
             permit,
             holder,
             time_left,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A copy that pins nothing of a read buffer.
 pub(super) fn copy(node: &Node, bytes: &[u8]) -> Result<Bytes, CallError> {
-    let reservation = reserve(&node.budget, MemoryKind::Buffers, bytes.len())?;
+    let reservation = reserve(&node.store, MemoryKind::Buffers, bytes.len())?;
     Ok(paid(Box::<[u8]>::from(bytes), reservation))
 }
 
@@ -24,9 +24,9 @@ pub(super) fn inflated(node: &Node, payload: &[u8]) -> Result<Bytes, CallError> 
     let bound = inflated_bound(payload, ratio, node.limits.oap.max_frame);
     let _decoder = (
         node.decoders.acquire()?,
-        reserve(&node.budget, MemoryKind::Decoders, DECODER_BYTES)?,
+        reserve(&node.store, MemoryKind::Decoders, DECODER_BYTES)?,
     );
-    let reservation = reserve(&node.budget, MemoryKind::Buffers, bound)?;
+    let reservation = reserve(&node.store, MemoryKind::Buffers, bound)?;
     let bytes =
         inflate(payload, bound).map_err(|error| CallError::new(error.code(), error.to_string()))?;
     Ok(paid(bytes, reservation))

@@ -9,7 +9,7 @@ use super::terms::Terms;
 use crate::call::{CallError, Reply};
 use crate::clock;
 use crate::feed::Feed;
-use crate::guard::admission::{InProgress, Permits};
+use crate::guard::admission::{InProgress, Permits, Readmission};
 use crate::node::Node;
 use crate::readiness::State;
 use crate::waiting::Wait;
@@ -62,6 +62,7 @@ pub(super) struct Feeding {
     pub(super) rest: Bytes,
     /// There was no permit to lease a message with; then there may be one.
     pub(super) retry: Option<Pin<Box<Sleep>>>,
+    pub(super) readmission: Readmission,
 }
 
 /// Streams that were woken and not yet looked at, and the task that looks.
@@ -164,8 +165,8 @@ impl<I: Transport> Session<I> {
         in_progress: InProgress,
     ) -> Result<(), CallError> {
         let Terms { cost, facet, .. } = Terms::of(Operation::Receive);
-        let node = Arc::clone(&self.node);
-        let over = async move { wait.over(&node, cost, facet).await };
+        let (node, holder) = (Arc::clone(&self.node), in_progress.holder.clone());
+        let over = async move { wait.over(&node, cost, facet, holder.as_deref()).await };
         self.park(corr_id, in_progress, Waiting::Receive(over.boxed()))
     }
 
@@ -180,6 +181,7 @@ impl<I: Transport> Session<I> {
             feed,
             rest: Bytes::new(),
             retry: None,
+            readmission: Readmission::default(),
         };
         self.park(corr_id, in_progress, Waiting::Feed(feeding))?;
         if self.parked.draining.is_none() {

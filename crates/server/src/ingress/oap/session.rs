@@ -289,7 +289,7 @@ impl<I: Transport> Session<I> {
             return true;
         }
         self.pays_for_unread = reserve(
-            &self.node.budget,
+            &self.node.store,
             MemoryKind::Buffers,
             OAP_UNREAD_PAUSE_BYTES,
         )

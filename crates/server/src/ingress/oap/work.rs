@@ -134,14 +134,14 @@ async fn carry_out(node: &Arc<Node>, asking: Asking) -> Result<(Asked, Reply, Pe
             Operation::Send => {
                 let length = |payload: &[u8]| Ok(SendRequest::parse(payload)?.map(|(_, it)| it));
                 let (fields, rest) = chunks.split_fields(SendRequest::BYTES_MAX, length).await?;
-                let body = collect(Box::pin(rest), &node.budget).await?.into_bytes();
+                let body = collect(Box::pin(rest), &node.store).await?.into_bytes();
                 let scope = Scope::of(holder.as_ref());
                 let command = question::send(&SendRequest::decode(&fields)?, body, &scope)?;
                 check_message(node, &command)?;
                 (Asked::Other, Call::Command(command))
             }
             _ => {
-                let payload = collect(Box::pin(chunks), &node.budget).await?.into_bytes();
+                let payload = collect(Box::pin(chunks), &node.store).await?.into_bytes();
                 let (asked, command) = question::command(operation, &payload, holder.as_ref())?;
                 (asked, Call::Command(command))
             }
