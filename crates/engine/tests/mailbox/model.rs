@@ -214,10 +214,10 @@ impl World {
                 let (lane, credit) = (self.lane(bytes()?), bytes()?);
                 self.join(lane, credit);
             }
-            24 => {
-                let which = bytes()?;
-                self.leave(which);
-            }
+            24 => match bytes()? {
+                which @ ..128 => self.leave(which),
+                which => self.decline(which),
+            },
             25 | 26 => {
                 let which = bytes()?;
                 self.poll(which);
@@ -781,6 +781,16 @@ impl World {
         drop(gone);
         self.wake(queue);
         self.forget(queue, 0);
+    }
+
+    fn decline(&mut self, which: u8) {
+        let Some(at) = self.which(which) else { return };
+        let waiting = &mut self.waiting[at];
+        waiting.receiver.decline();
+        waiting.is_parked = false;
+        waiting.is_woken = false;
+        let queue = waiting.lane.queue;
+        self.wake(queue);
     }
 
     fn poll(&mut self, which: u8) {
