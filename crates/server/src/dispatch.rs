@@ -94,12 +94,22 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             Ok(Reply::QueueStats(stats.ok_or_else(no_such_queue)?))
         }
         Command::Purge { queue } => {
-            let removed = node.mailbox.purge(clock::now(), queue.as_ref());
-            Ok(Reply::Purged(removed.ok_or_else(no_such_queue)?))
+            let purge = node.mailbox.purge(clock::now(), queue.as_ref());
+            let mut purge = purge.ok_or_else(no_such_queue)?;
+            loop {
+                if let Some(removed) = purge.turn(clock::now()) {
+                    return Ok(Reply::Purged(removed));
+                }
+            }
         }
         Command::Redrive { queue, limit } => {
-            let redriven = node.mailbox.redrive(clock::now(), queue.text(), limit);
-            Ok(Reply::Redriven(redriven.ok_or_else(no_such_queue)?))
+            let redrive = node.mailbox.redrive(clock::now(), queue.text(), limit);
+            let mut redrive = redrive.ok_or_else(no_such_queue)?;
+            loop {
+                if let Some(redriven) = redrive.turn(clock::now()) {
+                    return Ok(Reply::Redriven(redriven));
+                }
+            }
         }
 
         Command::Events { after, scope } => {

@@ -5,8 +5,8 @@ use micronode_engine::{Budget, MemoryKind};
 use micronode_protocol::limits::{QUEUE_IDLE, QUEUES, RECEIVE_BYTES};
 
 use crate::{
-    CONFIG, MIB, ack, assert_empty, at, dead, mailbox, mailbox_of, nack, queue, receive, send,
-    stats,
+    CONFIG, MIB, ack, assert_empty, at, dead, mailbox, mailbox_of, nack, purge, queue, receive,
+    redrive, send, stats,
 };
 
 fn exhausted(mailbox: &Mailbox, quota: Quota) -> u64 {
@@ -115,9 +115,9 @@ fn a_redrive_stops_at_a_quota_that_was_lowered() {
         max_messages: 2,
         ..config
     });
-    let redriven = mailbox.redrive(at(1), "jobs", 0).unwrap();
+    let redriven = redrive(&mailbox, 1, "jobs", 0).unwrap();
     assert_eq!((redriven.moved, redriven.left), (0, 3));
-    assert_eq!(mailbox.purge(at(1), dead("jobs")), Some(3));
+    assert_eq!(purge(&mailbox, 1, dead("jobs")), Some(3));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 
 use micronode_engine::mailbox::{Delivery, Mailbox, Receiver, Send};
 
-use crate::{VISIBILITY_MS, ack, at, dead, mailbox, nack, plain, queue, receive, send};
+use crate::{VISIBILITY_MS, ack, at, dead, mailbox, nack, plain, queue, receive, redrive, send};
 
 #[derive(Default)]
 struct Wakes(AtomicU64);
@@ -103,7 +103,7 @@ fn whatever_makes_a_message_visible_wakes() {
     assert!(!waiting.poll(now_ms));
     nack(&mailbox, now_ms, queue("jobs"), &got[0]);
     assert_eq!(waiting.wakes(), 3);
-    mailbox.redrive(at(now_ms), "jobs", 0);
+    redrive(&mailbox, now_ms, "jobs", 0);
     assert_eq!(waiting.wakes(), 4);
 }
 
