@@ -102,7 +102,7 @@ pub struct Sent {
     pub duplicate: bool,
 }
 
-/// Why a message was not taken. Nothing has changed then.
+/// Why a message, or a receiver, was not taken. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SendError {
     /// The body is longer than `max_body`.
@@ -118,11 +118,6 @@ pub enum SendError {
     #[error("the idempotency key was used for another body")]
     KeyReused,
 }
-
-/// There are as many queues as there may be, or there is no memory for one more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no room for another queue")]
-pub struct TooManyQueues;
 
 /// The queues of a node. Clones share them.
 #[derive(Clone)]
@@ -174,10 +169,13 @@ impl Mailbox {
     /// another. What was sent before under its key is a duplicate, whatever is full.
     pub fn send(&self, now: Now, queue: &str, message: Send<'_>) -> Result<Sent, SendError> {
         let sent = self.try_send(now, queue, message);
-        if let Err(SendError::Quota(quota)) = sent {
-            self.shared.totals.count_exhausted(quota);
+        sent.inspect_err(|error| self.count_exhausted(error))
+    }
+
+    fn count_exhausted(&self, error: &SendError) {
+        if let SendError::Quota(quota) = error {
+            self.shared.totals.count_exhausted(*quota);
         }
-        sent
     }
 
     fn try_send(&self, now: Now, queue: &str, message: Send<'_>) -> Result<Sent, SendError> {
@@ -231,21 +229,20 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// If the queue is new and one too many.
+    /// If the queue is new, and one too many or not within the memory budget.
     pub fn receiver(
         &self,
         now: Now,
         queue: QueueRef<'_>,
         credit: Option<u16>,
-    ) -> Result<Receiver, TooManyQueues> {
+    ) -> Result<Receiver, SendError> {
         let terms = self.terms(now);
         loop {
             let entry = match self.find(queue.queue) {
                 Some(entry) => entry,
-                None => self.find_or_create(now, queue.queue).map_err(|_| {
-                    self.shared.totals.count_exhausted(Quota::Queues);
-                    TooManyQueues
-                })?,
+                None => self
+                    .find_or_create(now, queue.queue)
+                    .inspect_err(|error| self.count_exhausted(error))?,
             };
             let number = self.with(&entry, &terms, |it, _| it.join(queue.is_dead, credit));
             if let Some(number) = number {

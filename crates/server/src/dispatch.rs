@@ -9,7 +9,7 @@ use crate::feed::{EventFeed, Feed, Subscription, Watch};
 use crate::node::Node;
 use crate::waiting::{Wait, millis};
 use http_body_util::BodyExt;
-use micronode_engine::mailbox::{self, Idempotency, SendError, TooManyQueues};
+use micronode_engine::mailbox::{self, Idempotency, SendError};
 use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
@@ -310,12 +310,6 @@ impl From<SendError> for CallError {
                 "another message has been sent with this key",
             ),
         }
-    }
-}
-
-impl From<TooManyQueues> for CallError {
-    fn from(_: TooManyQueues) -> Self {
-        quota("the node has as many queues as it may have")
     }
 }
 

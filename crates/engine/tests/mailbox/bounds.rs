@@ -131,7 +131,8 @@ fn there_are_so_many_queues_and_idle_ones_make_room() {
         send(&mailbox, 1, "more", b""),
         Err(SendError::Quota(Quota::Queues))
     );
-    assert!(mailbox.receiver(at(1), queue("more"), None).is_err());
+    let refused = mailbox.receiver(at(1), queue("more"), None);
+    assert_eq!(refused.err(), Some(SendError::Quota(Quota::Queues)));
     assert_eq!(exhausted(&mailbox, Quota::Queues), 2);
     // Nobody has sent to it.
     assert_eq!(mailbox.stats(at(1), queue("waiting")), None);
@@ -153,6 +154,16 @@ fn there_are_so_many_queues_and_idle_ones_make_room() {
     drop(got);
     mailbox.clear();
     assert_empty(&mailbox, &budget);
+}
+
+/// It was told that there are too many queues, and counted as one who was, when a queue for it
+/// would not have fitted into memory: a client that goes elsewhere instead of coming back later.
+#[test]
+fn a_receiver_without_memory_is_told_of_memory() {
+    let mailbox = Mailbox::new(CONFIG, Budget::new(100), [3; 32]);
+    let refused = mailbox.receiver(at(1), queue("jobs"), None);
+    assert!(matches!(refused.err(), Some(SendError::OverBudget(_))));
+    assert_eq!(exhausted(&mailbox, Quota::Queues), 0);
 }
 
 #[test]
