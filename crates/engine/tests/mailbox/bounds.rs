@@ -237,6 +237,29 @@ fn a_body_is_paid_for_until_its_receiver_lets_go() {
     assert!(budget.used(MemoryKind::Messages) < 5000);
 }
 
+/// A queue that had held exactly as many messages as its first storage has room for took more for
+/// every message from then on, and gave it back with the ack.
+#[test]
+fn a_queue_that_was_full_once_has_room_for_a_message() {
+    for depth in [15, 16, 17] {
+        let (mailbox, budget) = mailbox_of(CONFIG);
+        let round = |count| {
+            for _ in 0..count {
+                send(&mailbox, 1, "jobs", b"").unwrap();
+            }
+            let held = budget.committed();
+            for delivery in receive(&mailbox, 1, queue("jobs"), count) {
+                ack(&mailbox, 1, queue("jobs"), &delivery);
+            }
+            held - budget.committed()
+        };
+        round(1);
+        let of_one = round(1);
+        round(depth);
+        assert_eq!(round(1), of_one, "{depth}");
+    }
+}
+
 #[test]
 fn what_was_acked_leaves_no_memory_behind() {
     let (mailbox, budget) = mailbox_of(CONFIG);
