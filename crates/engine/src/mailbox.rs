@@ -26,6 +26,7 @@ mod receipt;
 mod receiver;
 mod slab;
 mod stats;
+mod turns;
 mod waiters;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId};
 pub use receipt::{Receipt, Verdict};
 pub use receiver::Receiver;
 pub use stats::{Depths, MailboxCounters, QueueDepth, QueueStats, Quota};
+pub use turns::{Purge, Redrive, Redriven};
 
 use crate::Now;
 use crate::budget::{Budget, MemoryKind, OverBudget};
@@ -100,7 +102,7 @@ pub struct Sent {
     pub duplicate: bool,
 }
 
-/// Why a message was not taken. Nothing has changed then.
+/// Why a message, or a receiver, was not taken. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SendError {
     /// The body is longer than `max_body`.
@@ -115,20 +117,6 @@ pub enum SendError {
     /// The key was used for another body.
     #[error("the idempotency key was used for another body")]
     KeyReused,
-}
-
-/// There are as many queues as there may be, or there is no memory for one more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no room for another queue")]
-pub struct TooManyQueues;
-
-/// The outcome of a redrive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Redriven {
-    /// Messages that were moved back.
-    pub moved: u32,
-    /// Dead letters that are left.
-    pub left: u32,
 }
 
 /// The queues of a node. Clones share them.
@@ -181,10 +169,13 @@ impl Mailbox {
     /// another. What was sent before under its key is a duplicate, whatever is full.
     pub fn send(&self, now: Now, queue: &str, message: Send<'_>) -> Result<Sent, SendError> {
         let sent = self.try_send(now, queue, message);
-        if let Err(SendError::Quota(quota)) = sent {
-            self.shared.totals.count_exhausted(quota);
+        sent.inspect_err(|error| self.count_exhausted(error))
+    }
+
+    fn count_exhausted(&self, error: &SendError) {
+        if let SendError::Quota(quota) = error {
+            self.shared.totals.count_exhausted(*quota);
         }
-        sent
     }
 
     fn try_send(&self, now: Now, queue: &str, message: Send<'_>) -> Result<Sent, SendError> {
@@ -238,21 +229,20 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// If the queue is new and one too many.
+    /// If the queue is new, and one too many or not within the memory budget.
     pub fn receiver(
         &self,
         now: Now,
         queue: QueueRef<'_>,
         credit: Option<u16>,
-    ) -> Result<Receiver, TooManyQueues> {
+    ) -> Result<Receiver, SendError> {
         let terms = self.terms(now);
         loop {
             let entry = match self.find(queue.queue) {
                 Some(entry) => entry,
-                None => self.find_or_create(now, queue.queue).map_err(|_| {
-                    self.shared.totals.count_exhausted(Quota::Queues);
-                    TooManyQueues
-                })?,
+                None => self
+                    .find_or_create(now, queue.queue)
+                    .inspect_err(|error| self.count_exhausted(error))?,
             };
             let number = self.with(&entry, &terms, |it, _| it.join(queue.is_dead, credit));
             if let Some(number) = number {
@@ -344,55 +334,28 @@ impl Mailbox {
         self.with(&entry, &self.terms(now), |it, _| it.stats(queue.is_dead))?
     }
 
-    /// Removes all messages of a queue, whatever their state; how many there were. `None` as for
-    /// [`stats`](Self::stats). What is sent meanwhile stays.
-    pub fn purge(&self, now: Now, queue: QueueRef<'_>) -> Option<u64> {
+    /// Begins to remove all messages of a queue, whatever their state. What is sent from now on
+    /// stays. `None` as for [`stats`](Self::stats).
+    pub fn purge(&self, now: Now, queue: QueueRef<'_>) -> Option<Purge> {
         let entry = self.find(queue.queue)?;
-        let terms = self.terms(now);
-        let horizon = self.with(&entry, &terms, |it, _| {
+        let horizon = self.with(&entry, &self.terms(now), |it, _| {
             it.stats(queue.is_dead).map(|_| it.last_sequence())
         })??;
-        let (mut removed, mut from) = (0, 0);
-        loop {
-            let (more, next) = self.with(&entry, &terms, |it, effects| {
-                it.purge(queue.is_dead, from, horizon, effects)
-            })?;
-            removed += more;
-            match next {
-                Some(next) => from = next,
-                None => return Some(removed),
-            }
-        }
+        Some(Purge::new(self.clone(), entry, queue.is_dead, horizon))
     }
 
-    /// Moves up to `limit` dead letters back to their queue, the oldest first; all that are
-    /// visible for 0. They keep their ids; their deliveries are counted anew. `None` as for
-    /// [`stats`](Self::stats).
-    pub fn redrive(&self, now: Now, queue: &str, limit: u32) -> Option<Redriven> {
+    /// Begins to move up to `limit` dead letters back to their queue, the oldest first; for 0 as
+    /// many as are visible now. They keep their ids; their deliveries are counted anew. `None` as
+    /// for [`stats`](Self::stats).
+    pub fn redrive(&self, now: Now, queue: &str, limit: u32) -> Option<Redrive> {
         let entry = self.find(queue)?;
-        let terms = self.terms(now);
-        let visible = self.with(&entry, &terms, |it, _| it.stats(true))??.ready;
-        // What dies meanwhile is not moved, so that this ends.
-        let limit = if limit == 0 {
-            u64::MAX
-        } else {
-            u64::from(limit)
-        }
-        .min(visible);
-        let mut moved = 0;
-        loop {
-            let (more, left) = self.with(&entry, &terms, |it, _| {
-                let moved = it.redrive(&terms, limit - moved);
-                (moved, it.lane(true).messages())
-            })?;
-            moved += more;
-            if more == 0 || moved == limit {
-                return Some(Redriven {
-                    moved: moved as u32,
-                    left: left as u32,
-                });
-            }
-        }
+        let stats = self.with(&entry, &self.terms(now), |it, _| it.stats(true))??;
+        // Not more than there are now, so that it ends while others die.
+        let most = match limit {
+            0 => stats.ready,
+            limit => stats.ready.min(u64::from(limit)),
+        };
+        Some(Redrive::new(self.clone(), entry, most))
     }
 
     /// When [`sweep`](Self::sweep) has something to do, on the monotonic clock.

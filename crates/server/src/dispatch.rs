@@ -9,7 +9,7 @@ use crate::feed::{EventFeed, Feed, Subscription, Watch};
 use crate::node::Node;
 use crate::waiting::{Wait, millis};
 use http_body_util::BodyExt;
-use micronode_engine::mailbox::{self, Idempotency, SendError, TooManyQueues};
+use micronode_engine::mailbox::{self, Idempotency, SendError};
 use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
@@ -94,12 +94,22 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             Ok(Reply::QueueStats(stats.ok_or_else(no_such_queue)?))
         }
         Command::Purge { queue } => {
-            let removed = node.mailbox.purge(clock::now(), queue.as_ref());
-            Ok(Reply::Purged(removed.ok_or_else(no_such_queue)?))
+            let purge = node.mailbox.purge(clock::now(), queue.as_ref());
+            let mut purge = purge.ok_or_else(no_such_queue)?;
+            loop {
+                if let Some(removed) = purge.turn(clock::now()) {
+                    return Ok(Reply::Purged(removed));
+                }
+            }
         }
         Command::Redrive { queue, limit } => {
-            let redriven = node.mailbox.redrive(clock::now(), queue.text(), limit);
-            Ok(Reply::Redriven(redriven.ok_or_else(no_such_queue)?))
+            let redrive = node.mailbox.redrive(clock::now(), queue.text(), limit);
+            let mut redrive = redrive.ok_or_else(no_such_queue)?;
+            loop {
+                if let Some(redriven) = redrive.turn(clock::now()) {
+                    return Ok(Reply::Redriven(redriven));
+                }
+            }
         }
 
         Command::Events { after, scope } => {
@@ -306,12 +316,6 @@ impl From<SendError> for CallError {
                 "another message has been sent with this key",
             ),
         }
-    }
-}
-
-impl From<TooManyQueues> for CallError {
-    fn from(_: TooManyQueues) -> Self {
-        quota("the node has as many queues as it may have")
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) enum Settlement {
 
 pub(super) struct Queue {
     slots: Slab,
-    /// When leases and delays are over. There is room in it for every slot.
+    /// When leases and delays are over. There is room in it for every message.
     deadlines: Heap,
     /// The queue, and its dead letters.
     lanes: [Lane; 2],
@@ -244,7 +244,7 @@ impl Queue {
 
     fn reserve(&mut self, budget: &Budget) -> Result<(), OverBudget> {
         self.slots.reserve(budget)?;
-        self.deadlines.reserve(self.slots.len() + 1, budget)
+        self.deadlines.reserve(self.messages() as usize + 1, budget)
     }
 
     const fn id_of(&self, sequence: u64) -> MessageId {

@@ -59,6 +59,16 @@ impl Receiver {
         });
         self.entry.seal(self.is_dead, &mut out[before..]);
     }
+
+    /// Passes its turn on, as long as it could do nothing with a message: the next one in order is
+    /// woken instead. It keeps its place, and is not woken itself before it has polled again.
+    pub fn decline(&mut self) {
+        let mut effects = Effects::default();
+        let mut queue = self.entry.queue.lock();
+        let waiters = &mut queue.lane(self.is_dead).waiters;
+        waiters.decline(self.number, &mut effects);
+        self.mailbox.finish(&self.entry, queue, effects);
+    }
 }
 
 impl Drop for Receiver {

@@ -134,6 +134,19 @@ impl Waiters {
         }
     }
 
+    /// It will not receive now, whatever there is, and is not woken before it has polled again.
+    /// Its place stays its own; a wake that it has not used is the next one's.
+    pub(super) fn decline(&mut self, number: u64, effects: &mut Effects) {
+        let Some(waiter) = self.receivers.get_mut(&number) else {
+            return;
+        };
+        self.woken -= u64::from(std::mem::take(&mut waiter.is_woken));
+        if let Some(place) = waiter.place {
+            self.parked.remove(&place);
+        }
+        effects.unused.extend(waiter.waker.take());
+    }
+
     /// A message that it had leased is not its any more.
     pub(super) fn released(&mut self, number: u64) {
         let Some(waiter) = self.receivers.get_mut(&number) else {

@@ -5,8 +5,8 @@ use micronode_engine::{Budget, MemoryKind};
 use micronode_protocol::limits::{QUEUE_IDLE, QUEUES, RECEIVE_BYTES};
 
 use crate::{
-    CONFIG, MIB, ack, assert_empty, at, dead, mailbox, mailbox_of, nack, queue, receive, send,
-    stats,
+    CONFIG, MIB, ack, assert_empty, at, dead, mailbox, mailbox_of, nack, purge, queue, receive,
+    redrive, send, stats,
 };
 
 fn exhausted(mailbox: &Mailbox, quota: Quota) -> u64 {
@@ -115,9 +115,9 @@ fn a_redrive_stops_at_a_quota_that_was_lowered() {
         max_messages: 2,
         ..config
     });
-    let redriven = mailbox.redrive(at(1), "jobs", 0).unwrap();
+    let redriven = redrive(&mailbox, 1, "jobs", 0).unwrap();
     assert_eq!((redriven.moved, redriven.left), (0, 3));
-    assert_eq!(mailbox.purge(at(1), dead("jobs")), Some(3));
+    assert_eq!(purge(&mailbox, 1, dead("jobs")), Some(3));
 }
 
 #[test]
@@ -131,7 +131,8 @@ fn there_are_so_many_queues_and_idle_ones_make_room() {
         send(&mailbox, 1, "more", b""),
         Err(SendError::Quota(Quota::Queues))
     );
-    assert!(mailbox.receiver(at(1), queue("more"), None).is_err());
+    let refused = mailbox.receiver(at(1), queue("more"), None);
+    assert_eq!(refused.err(), Some(SendError::Quota(Quota::Queues)));
     assert_eq!(exhausted(&mailbox, Quota::Queues), 2);
     // Nobody has sent to it.
     assert_eq!(mailbox.stats(at(1), queue("waiting")), None);
@@ -153,6 +154,16 @@ fn there_are_so_many_queues_and_idle_ones_make_room() {
     drop(got);
     mailbox.clear();
     assert_empty(&mailbox, &budget);
+}
+
+/// It was told that there are too many queues, and counted as one who was, when a queue for it
+/// would not have fitted into memory: a client that goes elsewhere instead of coming back later.
+#[test]
+fn a_receiver_without_memory_is_told_of_memory() {
+    let mailbox = Mailbox::new(CONFIG, Budget::new(100), [3; 32]);
+    let refused = mailbox.receiver(at(1), queue("jobs"), None);
+    assert!(matches!(refused.err(), Some(SendError::OverBudget(_))));
+    assert_eq!(exhausted(&mailbox, Quota::Queues), 0);
 }
 
 #[test]
@@ -224,6 +235,29 @@ fn a_body_is_paid_for_until_its_receiver_lets_go() {
     assert_eq!(got[0].body, [1; 5000][..]);
     drop(got);
     assert!(budget.used(MemoryKind::Messages) < 5000);
+}
+
+/// A queue that had held exactly as many messages as its first storage has room for took more for
+/// every message from then on, and gave it back with the ack.
+#[test]
+fn a_queue_that_was_full_once_has_room_for_a_message() {
+    for depth in [15, 16, 17] {
+        let (mailbox, budget) = mailbox_of(CONFIG);
+        let round = |count| {
+            for _ in 0..count {
+                send(&mailbox, 1, "jobs", b"").unwrap();
+            }
+            let held = budget.committed();
+            for delivery in receive(&mailbox, 1, queue("jobs"), count) {
+                ack(&mailbox, 1, queue("jobs"), &delivery);
+            }
+            held - budget.committed()
+        };
+        round(1);
+        let of_one = round(1);
+        round(depth);
+        assert_eq!(round(1), of_one, "{depth}");
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@ use micronode_engine::mailbox::{
 };
 use micronode_protocol::limits::IDEMPOTENCY_KEYS;
 
-use crate::{CONFIG, ack, assert_empty, at, mailbox, mailbox_of, plain, queue, receive, stats};
+use crate::{
+    CONFIG, ack, assert_empty, at, mailbox, mailbox_of, plain, purge, queue, receive, stats,
+};
 
 fn send_as(
     mailbox: &Mailbox,
@@ -44,7 +46,7 @@ fn a_key_sends_once_and_outlives_its_message() {
     let got = receive(&mailbox, 3, queue("jobs"), 1);
     ack(&mailbox, 3, queue("jobs"), &got[0]);
     assert_eq!(again().id, first.id);
-    mailbox.purge(at(3), queue("jobs"));
+    purge(&mailbox, 3, queue("jobs"));
     assert_eq!(again().id, first.id);
     assert_eq!(mailbox.counters().duplicates, 4);
 }

@@ -3,10 +3,11 @@
 use micronode_engine::mailbox::{AttemptEnd, Redriven, Verdict};
 
 use crate::{
-    CONFIG, VISIBILITY_MS, ack, assert_empty, at, bodies, dead, mailbox, mailbox_of, nack, plain,
-    queue, receive, send, stats,
+    CONFIG, VISIBILITY_MS, ack, assert_empty, at, bodies, dead, mailbox, mailbox_of, model, nack,
+    plain, purge, queue, receive, redrive, send, stats,
 };
 use micronode_engine::mailbox::{MailboxConfig, Send};
+use micronode_protocol::limits::QUEUE_TURN_MESSAGES;
 
 #[test]
 fn a_lease_is_over_at_its_deadline_whether_or_not_anybody_looked() {
@@ -165,7 +166,7 @@ fn a_message_that_fails_too_often_is_a_dead_letter_with_its_history() {
         assert_eq!(nack(&mailbox, 2000, dead("jobs"), &letter[0]), Verdict::Ok);
     }
 
-    let redriven = mailbox.redrive(at(2000), "jobs", 0);
+    let redriven = redrive(&mailbox, 2000, "jobs", 0);
     assert_eq!(redriven, Some(Redriven { moved: 1, left: 0 }));
     let again = receive(&mailbox, 2000, queue("jobs"), 1);
     assert_eq!((again[0].attempt, again[0].id), (1, id));
@@ -195,7 +196,7 @@ fn a_redrive_moves_the_oldest_and_says_what_is_left() {
     for at in [2, 0, 1] {
         nack(&mailbox, 1, queue("jobs"), &got[at]);
     }
-    let redriven = mailbox.redrive(at(2), "jobs", 2);
+    let redriven = redrive(&mailbox, 2, "jobs", 2);
     assert_eq!(redriven, Some(Redriven { moved: 2, left: 1 }));
     assert_eq!(
         bodies(&receive(&mailbox, 2, queue("jobs"), 3)),
@@ -203,12 +204,44 @@ fn a_redrive_moves_the_oldest_and_says_what_is_left() {
     );
     assert_eq!(bodies(&receive(&mailbox, 2, dead("jobs"), 3)), [b"3"]);
     // The last is somebody's now.
-    let redriven = mailbox.redrive(at(2), "jobs", 0);
+    let redriven = redrive(&mailbox, 2, "jobs", 0);
     assert_eq!(redriven, Some(Redriven { moved: 0, left: 1 }));
-    assert_eq!(mailbox.redrive(at(2), "none", 0), None);
+    assert_eq!(redrive(&mailbox, 2, "none", 0), None);
 }
 
 /// A redrive and a purge work in turns, between which the queue is free.
+/// A purge of a million messages was one call, in which its thread did nothing else for a second.
+#[test]
+fn between_two_turns_others_come_in_and_what_they_send_stays() {
+    let mailbox = mailbox();
+    for _ in 0..QUEUE_TURN_MESSAGES + 1 {
+        send(&mailbox, 1, "jobs", b"work").unwrap();
+    }
+    let mut purge = mailbox.purge(at(1), queue("jobs")).unwrap();
+    assert_eq!(purge.turn(at(1)), None);
+    assert_eq!(stats(&mailbox, 1, queue("jobs")).ready, 1);
+    // It takes a place that the purge has been at, and one that it will come to.
+    for _ in 0..QUEUE_TURN_MESSAGES + 1 {
+        send(&mailbox, 1, "jobs", b"more").unwrap();
+    }
+    let removed = model::all_turns(|| purge.turn(at(1)));
+    assert_eq!(removed, QUEUE_TURN_MESSAGES as u64 + 1);
+    let left = receive(&mailbox, 1, queue("jobs"), usize::MAX);
+    assert_eq!(left.len(), QUEUE_TURN_MESSAGES + 1);
+    assert!(left.iter().all(|delivery| delivery.body == b"more"[..]));
+
+    // A redrive that is dropped has moved what it came to.
+    for now_ms in [10_000, 20_000] {
+        while mailbox.sweep(at(now_ms)) {}
+        receive(&mailbox, now_ms, queue("jobs"), usize::MAX);
+    }
+    while mailbox.sweep(at(30_000)) {}
+    let mut redrive = mailbox.redrive(at(30_000), "jobs", 0).unwrap();
+    assert_eq!(redrive.turn(at(30_000)), None);
+    drop(redrive);
+    assert_eq!(stats(&mailbox, 30_000, dead("jobs")).ready, 1);
+}
+
 #[test]
 fn thousands_are_redriven_and_purged_in_turns() {
     let (mailbox, budget) = mailbox_of(MailboxConfig {
@@ -222,17 +255,14 @@ fn thousands_are_redriven_and_purged_in_turns() {
     receive(&mailbox, 1, queue("jobs"), MANY);
     while mailbox.sweep(at(1 + VISIBILITY_MS)) {}
     assert_eq!(stats(&mailbox, 2000, dead("jobs")).ready, MANY as u64);
-    let redriven = mailbox.redrive(at(2000), "jobs", MANY as u32 - 1).unwrap();
+    let redriven = redrive(&mailbox, 2000, "jobs", MANY as u32 - 1).unwrap();
     assert_eq!((redriven.moved, redriven.left), (MANY as u32 - 1, 1));
     let got = receive(&mailbox, 2000, queue("jobs"), MANY);
     assert!(got.windows(2).all(|two| two[0].id < two[1].id));
     drop(got);
-    assert_eq!(
-        mailbox.purge(at(2000), queue("jobs")),
-        Some(MANY as u64 - 1)
-    );
-    assert_eq!(mailbox.purge(at(2000), dead("jobs")), Some(1));
-    assert_eq!(mailbox.purge(at(2000), queue("none")), None);
+    assert_eq!(purge(&mailbox, 2000, queue("jobs")), Some(MANY as u64 - 1));
+    assert_eq!(purge(&mailbox, 2000, dead("jobs")), Some(1));
+    assert_eq!(purge(&mailbox, 2000, queue("none")), None);
     assert_eq!(mailbox.counters().purged, MANY as u64);
     // What it grew to is given back, but for the first of its chunks.
     assert!(budget.committed() < 8192, "{}", budget.committed());

@@ -10,7 +10,7 @@ mod receivers;
 mod threads;
 
 use micronode_engine::mailbox::{
-    Delivery, Mailbox, MailboxConfig, QueueStats, Send, SendError, Sent, Verdict,
+    Delivery, Mailbox, MailboxConfig, QueueStats, Redriven, Send, SendError, Sent, Verdict,
 };
 use micronode_engine::{Budget, MemoryKind, Now};
 use micronode_protocol::name::QueueRef;
@@ -92,6 +92,16 @@ fn nack(mailbox: &Mailbox, now_ms: u64, of: QueueRef<'_>, delivery: &Delivery) -
     let receipt = delivery.receipt.to_string();
     mailbox.nack(at(now_ms), of, 0, &[&receipt], &mut out);
     out[0]
+}
+
+fn purge(mailbox: &Mailbox, now_ms: u64, of: QueueRef<'_>) -> Option<u64> {
+    let mut purge = mailbox.purge(at(now_ms), of)?;
+    Some(model::all_turns(|| purge.turn(at(now_ms))))
+}
+
+fn redrive(mailbox: &Mailbox, now_ms: u64, of: &str, limit: u32) -> Option<Redriven> {
+    let mut redrive = mailbox.redrive(at(now_ms), of, limit)?;
+    Some(model::all_turns(|| redrive.turn(at(now_ms))))
 }
 
 fn stats(mailbox: &Mailbox, now_ms: u64, of: QueueRef<'_>) -> QueueStats {

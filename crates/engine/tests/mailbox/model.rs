@@ -142,6 +142,11 @@ fn choose<T: Copy>(of: &[T], byte: u8) -> T {
     of[usize::from(byte) % of.len()]
 }
 
+/// Until one of them says that it was the last.
+pub(crate) fn all_turns<R>(turn: impl FnMut() -> Option<R>) -> R {
+    std::iter::repeat_with(turn).flatten().next().expect("ends")
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let budget = Budget::new(1 << 20);
@@ -214,10 +219,10 @@ impl World {
                 let (lane, credit) = (self.lane(bytes()?), bytes()?);
                 self.join(lane, credit);
             }
-            24 => {
-                let which = bytes()?;
-                self.leave(which);
-            }
+            24 => match bytes()? {
+                which @ ..128 => self.leave(which),
+                which => self.decline(which),
+            },
             25 | 26 => {
                 let which = bytes()?;
                 self.poll(which);
@@ -663,7 +668,9 @@ impl World {
     }
 
     fn purge(&mut self, lane: Lane) {
-        let purged = self.mailbox.purge(self.now(), name(lane));
+        let now = self.now();
+        let purge = self.mailbox.purge(now, name(lane));
+        let purged = purge.map(|mut it| all_turns(|| it.turn(now)));
         if !self.queues[lane.queue].exists {
             assert_eq!(purged, None);
             return;
@@ -680,7 +687,9 @@ impl World {
     }
 
     fn redrive(&mut self, queue: usize, limit: u32) {
-        let redriven = self.mailbox.redrive(self.now(), NAMES[queue], limit);
+        let now = self.now();
+        let redrive = self.mailbox.redrive(now, NAMES[queue], limit);
+        let redriven = redrive.map(|mut it| all_turns(|| it.turn(now)));
         if !self.queues[queue].exists {
             assert_eq!(redriven, None);
             return;
@@ -781,6 +790,16 @@ impl World {
         drop(gone);
         self.wake(queue);
         self.forget(queue, 0);
+    }
+
+    fn decline(&mut self, which: u8) {
+        let Some(at) = self.which(which) else { return };
+        let waiting = &mut self.waiting[at];
+        waiting.receiver.decline();
+        waiting.is_parked = false;
+        waiting.is_woken = false;
+        let queue = waiting.lane.queue;
+        self.wake(queue);
     }
 
     fn poll(&mut self, which: u8) {

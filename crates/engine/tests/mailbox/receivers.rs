@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 
 use micronode_engine::mailbox::{Delivery, Mailbox, Receiver, Send};
 
-use crate::{VISIBILITY_MS, ack, at, dead, mailbox, nack, plain, queue, receive, send};
+use crate::{VISIBILITY_MS, ack, at, dead, mailbox, nack, plain, queue, receive, redrive, send};
 
 #[derive(Default)]
 struct Wakes(AtomicU64);
@@ -103,7 +103,7 @@ fn whatever_makes_a_message_visible_wakes() {
     assert!(!waiting.poll(now_ms));
     nack(&mailbox, now_ms, queue("jobs"), &got[0]);
     assert_eq!(waiting.wakes(), 3);
-    mailbox.redrive(at(now_ms), "jobs", 0);
+    redrive(&mailbox, now_ms, "jobs", 0);
     assert_eq!(waiting.wakes(), 4);
 }
 
@@ -160,6 +160,33 @@ fn a_wake_that_was_not_used_is_passed_on() {
     let other = Waiting::at(&mailbox, None);
     drop(waiting);
     assert_eq!(other.wakes(), 0);
+}
+
+/// The reader of a subscription was slow: it was woken, had no room for the message and said
+/// nothing, so the message waited for it while other receivers had nothing to do.
+#[test]
+fn who_declines_lets_the_next_one_have_it_and_keeps_its_place() {
+    let mailbox = mailbox();
+    let mut waiting = three(&mailbox);
+    send(&mailbox, 1, "jobs", b"work").unwrap();
+    assert!(waiting[0].poll(1));
+    waiting[0].receiver.decline();
+    assert_eq!(wakes(&waiting), [1, 1, 0]);
+    // It is left alone until it asks again.
+    send(&mailbox, 1, "jobs", b"work").unwrap();
+    send(&mailbox, 1, "jobs", b"work").unwrap();
+    assert_eq!(wakes(&waiting), [1, 1, 1]);
+    assert_eq!(receive(&mailbox, 1, queue("jobs"), 9).len(), 3);
+    assert!(waiting.iter_mut().all(|it| !it.poll(1)));
+    send(&mailbox, 1, "jobs", b"work").unwrap();
+    assert_eq!(wakes(&waiting), [2, 1, 1]);
+
+    // Who was not woken has nothing to pass on, and is not woken either.
+    waiting[1].receiver.decline();
+    send(&mailbox, 1, "jobs", b"work").unwrap();
+    assert_eq!(wakes(&waiting), [2, 1, 2]);
+    assert!(waiting[1].poll(1));
+    assert_eq!(waiting[1].receive(1, 9).len(), 2);
 }
 
 #[test]
