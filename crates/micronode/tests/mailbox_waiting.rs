@@ -5,9 +5,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 use support::oap::{
-    ECHO, EVENT, Frame, RECEIVE, SEND, SUBSCRIBE, deliveries, receive, send, subscribe,
+    ECHO, EVENT, Frame, GET, RECEIVE, SEND, SUBSCRIBE, deliveries, get, hash, receive, send,
+    subscribe,
 };
-use support::{Connection, Node, Oap};
+use support::{Connection, Node, Oap, object};
 
 const QUEUE: &str = "waited-for";
 /// More than a connection may have open streams, and than the node may have in flight.
@@ -169,5 +170,32 @@ fn who_leaves_takes_nothing_along() {
         assert_eq!(came.len(), 1, "round {round}");
         assert_eq!(came[0].body, [round]);
         assert!(came[0].attempt <= 2);
+    }
+}
+
+/// One subscriber was woken, its connection was full of what its peer did not read, and the message
+/// stayed where nobody else was told of it.
+#[test]
+fn a_subscriber_that_cannot_take_a_message_keeps_it_from_nobody() {
+    let node = Node::start();
+    let object = object(8 * 1024 * 1024);
+    node.store(&object);
+    let mut slow = node.greet();
+    slow.ask(SUBSCRIBE, &subscribe(QUEUE, 10, VISIBILITY_MS));
+    slow.assert_alive();
+    slow.ask(GET, &get(&hash(&object), 0, 0));
+    let mut quick = node.greet();
+    let id = quick.ask(SUBSCRIBE, &subscribe(QUEUE, 10, VISIBILITY_MS));
+    quick.assert_alive();
+    // The sockets are full.
+    std::thread::sleep(Duration::from_millis(300));
+    let mut sender = node.greet();
+    for number in 0..3 {
+        let began = Instant::now();
+        let sent = sender.call(SEND, &send(QUEUE, "", 0, &[number]));
+        assert_eq!(sent.status(), 201);
+        let frame = quick.frame().expect("the connection lives");
+        assert_eq!((frame.corr_id, bodies(&frame)), (id, vec![vec![number]]));
+        assert!(began.elapsed() < Duration::from_secs(1));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::buffer::collect;
 use crate::call::name::{NameList, NameSet};
-use crate::call::queue::{Message, Settle, Settled, Settling};
+use crate::call::queue::{Message, Queue, Settle, Settled, Settling};
 use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
 use crate::feed::{EventFeed, Feed, Subscription, Watch};
@@ -14,18 +14,21 @@ use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Resource;
+use tokio::task::yield_now;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
 pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError> {
     match call {
         Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.store).await?.into_bytes())),
         Call::Put(call) => put(node, call).await,
+        Call::Command(Command::Purge { queue }) => purge(node, &queue).await,
+        Call::Command(Command::Redrive { queue, limit }) => redrive(node, &queue, limit).await,
         Call::Command(command) => answer(node, command),
     }
 }
 
-/// Carries out what needs no body, at once.
-pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
+/// Carries out what is at hand.
+fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
     match command {
         Command::Ping => Ok(Reply::Pong),
         Command::Get { address } => Ok(Reply::Object(node.store.get(clock::now(), &address)?)),
@@ -93,24 +96,7 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             let stats = node.mailbox.stats(clock::now(), queue.as_ref());
             Ok(Reply::QueueStats(stats.ok_or_else(no_such_queue)?))
         }
-        Command::Purge { queue } => {
-            let purge = node.mailbox.purge(clock::now(), queue.as_ref());
-            let mut purge = purge.ok_or_else(no_such_queue)?;
-            loop {
-                if let Some(removed) = purge.turn(clock::now()) {
-                    return Ok(Reply::Purged(removed));
-                }
-            }
-        }
-        Command::Redrive { queue, limit } => {
-            let redrive = node.mailbox.redrive(clock::now(), queue.text(), limit);
-            let mut redrive = redrive.ok_or_else(no_such_queue)?;
-            loop {
-                if let Some(redriven) = redrive.turn(clock::now()) {
-                    return Ok(Reply::Redriven(redriven));
-                }
-            }
-        }
+        Command::Purge { .. } | Command::Redrive { .. } => unreachable!("they take a while"),
 
         Command::Events { after, scope } => {
             let events = EventFeed::new(node, after.as_deref(), scope)?;
@@ -204,6 +190,30 @@ fn settled(node: &Node, settle: Settle) -> Reply {
         receipts: settle.receipts,
         verdicts,
     })
+}
+
+/// As many turns as there are messages for, others on this thread between them.
+async fn purge(node: &Node, queue: &Queue) -> Result<Reply, CallError> {
+    let purge = node.mailbox.purge(clock::now(), queue.as_ref());
+    let mut purge = purge.ok_or_else(no_such_queue)?;
+    loop {
+        match purge.turn(clock::now()) {
+            Some(removed) => return Ok(Reply::Purged(removed)),
+            None => yield_now().await,
+        }
+    }
+}
+
+/// The same.
+async fn redrive(node: &Node, queue: &Queue, limit: u32) -> Result<Reply, CallError> {
+    let redrive = node.mailbox.redrive(clock::now(), queue.text(), limit);
+    let mut redrive = redrive.ok_or_else(no_such_queue)?;
+    loop {
+        match redrive.turn(clock::now()) {
+            Some(redriven) => return Ok(Reply::Redriven(redriven)),
+            None => yield_now().await,
+        }
+    }
 }
 
 async fn put(node: &Node, call: Put) -> Result<Reply, CallError> {

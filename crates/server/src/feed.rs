@@ -67,6 +67,13 @@ impl Feed {
         }
     }
 
+    /// It cannot go on for now: a message that it was woken for is for somebody else.
+    pub(crate) fn decline(&mut self) {
+        if let Self::Messages(feed) = self {
+            feed.decline();
+        }
+    }
+
     /// What is at hand; `None` to wait for more.
     pub(crate) fn next(&mut self, node: &Node) -> Option<Item> {
         match self {

@@ -39,6 +39,10 @@ impl Subscription {
         self.receiver.poll_ready(clock::now(), waker)
     }
 
+    pub(super) fn decline(&mut self) {
+        self.receiver.decline();
+    }
+
     pub(super) fn next(&mut self) -> Option<Item> {
         let (now, visibility_ms, out) = (clock::now(), self.visibility_ms, &mut self.leased);
         let timed = &self.timed;

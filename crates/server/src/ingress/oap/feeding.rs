@@ -22,6 +22,7 @@ const LAGGED: u16 = 429;
 impl<I: Transport> Session<I> {
     /// The next item of the feed whose turn it is, or the next chunk of one.
     pub(super) fn feed(&mut self, corr_id: u64) {
+        self.parked.called.retain(|called| *called != corr_id);
         let Some(stream) = self.parked.get_mut(corr_id) else {
             return;
         };
@@ -60,8 +61,10 @@ impl<I: Transport> Session<I> {
         self.turn += first.len();
         let is_whole = body.is_empty();
         feeding.rest = body;
-        if !is_whole || feeding.feed.poll_ready(&stream.waker) {
+        if !is_whole {
             self.connection.want_turn(corr_id);
+        } else if feeding.feed.poll_ready(&stream.waker) {
+            self.want_feed(corr_id);
         }
         let fields = &self.fields;
         self.connection

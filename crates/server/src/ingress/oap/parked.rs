@@ -35,6 +35,8 @@ pub(super) struct Parked {
     woken: Arc<Woken>,
     /// Streams being looked at; its memory is kept.
     due: Vec<u64>,
+    /// Feeds that were woken and have not had their turn.
+    pub(super) called: Vec<u64>,
     /// Ready when the node drains, while there are or have been feeds.
     draining: Option<BoxFuture<'static, ()>>,
 }
@@ -134,6 +136,7 @@ impl Parked {
     }
 
     pub(super) fn remove(&mut self, corr_id: u64) -> Option<ParkedStream> {
+        self.called.retain(|called| *called != corr_id);
         self.streams.remove(&corr_id)
     }
 
@@ -245,8 +248,26 @@ impl<I: Transport> Session<I> {
                 }
                 *retry = None;
                 if feed.poll_ready(&stream.waker) {
-                    self.connection.want_turn(corr_id);
+                    self.want_feed(corr_id);
                 }
+            }
+        }
+    }
+
+    /// There is something to tell it.
+    pub(super) fn want_feed(&mut self, corr_id: u64) {
+        self.connection.want_turn(corr_id);
+        self.parked.called.push(corr_id);
+    }
+
+    /// The peer takes nothing now: somebody else has the messages that its subscriptions were woken
+    /// for. Those have their turns all the same, once there is room.
+    pub(super) fn pass_on(&mut self) {
+        for corr_id in self.parked.called.drain(..) {
+            if let Some(stream) = self.parked.streams.get_mut(&corr_id)
+                && let Waiting::Feed(feeding) = &mut stream.waiting
+            {
+                feeding.feed.decline();
             }
         }
     }

@@ -6,7 +6,7 @@ use super::question::{self, Asked};
 use super::session::Session;
 use super::stream::{EchoBody, Stream, StreamState};
 use super::terms::Terms;
-use super::work::{Asking, Done, at_once, work};
+use super::work::{Asking, Done, at_once, is_at_hand, work};
 use super::{memory, pace::Moved};
 use crate::authority::Holder;
 use crate::call::{CallError, Needs, Reply};
@@ -146,7 +146,7 @@ impl<I: Transport> Session<I> {
         let is_one_frame = part.end;
         let payload = self.payload(part)?;
         let permit = match permit {
-            Some(permit) if is_one_frame => {
+            Some(permit) if is_one_frame && is_at_hand(operation) => {
                 in_progress.permits = Some(admission::facet(&node, facet, permit)?);
                 let called = clock::instant();
                 let (asked, reply) = at_once(&node, operation, holder, payload, is_owned)?;

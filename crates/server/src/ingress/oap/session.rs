@@ -194,6 +194,9 @@ impl<I: Transport> Session<I> {
                 Ok(count) => count,
                 Err(_) => break Some(Ending::Silent),
             };
+            if self.connection.queued() >= OAP_WRITE_AHEAD_BYTES {
+                self.pass_on();
+            }
             let read = match self.poll_read(cx) {
                 Ok(count) => count,
                 Err(_) => break Some(Ending::Silent),

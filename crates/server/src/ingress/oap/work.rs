@@ -34,7 +34,13 @@ pub(super) struct Done {
 /// A request at work, which ends when its stream is cancelled.
 pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 
-/// Carries out a request that is whole. An owned payload pins no read buffer.
+/// Whether a request that is whole is answered at once. Others on this thread have turns while a
+/// long queue is emptied.
+pub(super) fn is_at_hand(operation: Operation) -> bool {
+    !matches!(operation, Operation::Purge | Operation::Redrive)
+}
+
+/// Carries out a request that is whole and at hand. An owned payload pins no read buffer.
 pub(super) fn at_once(
     node: &Arc<Node>,
     operation: Operation,
