@@ -106,3 +106,23 @@ fn tokens_end_with_their_key_and_the_operators_does_not() {
     let operator = narrowed(node.token(), &[]);
     assert_both(&node, Some(&operator), Ask::Echo(b"x"), 200);
 }
+
+/// Nobody learns what another has sent, or stands in its way, by guessing its idempotency keys.
+#[test]
+fn an_idempotency_key_is_its_holders_alone() {
+    let node = Node::guarded(&[]);
+    let tokens = [mint(&node, "{}"), mint(&node, "{}")].map(|answer| token_of(&answer));
+    let send = |token: &[u8], body: &[u8]| {
+        let bearer = format!("Bearer {}", base64url::encode(token));
+        let fields = [("authorization", &*bearer), ("idempotency-key", "order-7")];
+        node.request("POST", "/mbox/jobs/send", &fields, body)
+    };
+    let [one, other] = &tokens;
+    assert_eq!(send(one, b"mine").status, 201);
+    assert_eq!(send(other, b"another's").status, 201);
+    // A narrower token is the same holder's.
+    let bearer = base64url::encode(one);
+    let narrower = narrowed(&bearer, &["op = send"]);
+    assert_eq!(send(&narrower, b"mine").status, 200);
+    send(&narrower, b"changed").assert_problem("idempotency_mismatch");
+}
