@@ -146,13 +146,18 @@ impl Queue {
             };
             message.content().record(attempt, terms.budget);
             if message.attempts >= terms.config.max_deliveries {
-                self.change_lane(slot);
-                self.counters.dead_lettered += 1;
-                self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
+                self.bury(slot, terms);
                 return;
             }
         }
         self.enqueue(slot, delay_ms, terms);
+    }
+
+    /// Makes a dead letter of a message that is in no order.
+    fn bury(&mut self, slot: u32, terms: &Terms<'_>) {
+        self.change_lane(slot);
+        self.counters.dead_lettered += 1;
+        self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
     }
 
     fn end_lease(&mut self, slot: u32) {
@@ -255,7 +260,8 @@ impl Queue {
     }
 
     /// Leases up to `most` visible messages, for `receiver` if that is one who has credit. Their
-    /// receipts are not sealed yet.
+    /// receipts are not sealed yet. Those that had more deliveries than the configuration allows
+    /// by now are buried instead; if there are many, the next command goes on with them.
     pub(super) fn receive(
         &mut self,
         terms: &Terms<'_>,
@@ -265,13 +271,21 @@ impl Queue {
         visibility_ms: u64,
         out: &mut Vec<Delivery>,
     ) -> usize {
-        let lane = &mut self.lanes[usize::from(is_dead)];
         let deadline = terms.now.mono_ms.saturating_add(visibility_ms);
         let mut bytes = 0;
         let mut count = 0;
+        let mut buried = 0;
         while count < most
+            && buried < QUEUE_TURN_MESSAGES
+            && let lane = &mut self.lanes[usize::from(is_dead)]
             && let Some(slot) = lane.first(&self.slots)
         {
+            if !is_dead && self.slots[slot].attempts >= terms.config.max_deliveries {
+                lane.hide(&mut self.slots, slot);
+                self.bury(slot, terms);
+                buried += 1;
+                continue;
+            }
             bytes += self.slots[slot].bytes();
             if count > 0 && bytes > RECEIVE_BYTES as u64 {
                 break;
