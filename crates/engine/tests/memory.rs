@@ -1,10 +1,13 @@
-//! What the process really holds for stored objects and names, against what is promised.
+//! What the process really holds for stored objects, names and keys, against what is promised.
 //!
 //! Alone in its process, because it reads the process's resident set.
 #![allow(clippy::unwrap_used)]
 
+use micronode_engine::mailbox::{Idempotency, Mailbox, MailboxConfig, Send};
 use micronode_engine::names::Expected;
 use micronode_engine::{Budget, Eviction, MemoryKind, Names, Now, PutHead, Store, StoreConfig};
+use micronode_protocol::limits::IDEMPOTENCY_KEYS;
+use micronode_protocol::name::QueueRef;
 
 const NOW: Now = Now {
     mono_ms: 1,
@@ -36,6 +39,7 @@ fn what_is_held_takes_what_is_promised() {
     let store = store();
     let _names = names_take_no_more_than_they_are_charged(&store);
     stored_objects_take_what_is_promised(&store);
+    forgotten_keys_take_nothing();
 }
 
 /// Whatever the order that they come in: it decides how full the nodes of the index are.
@@ -64,6 +68,58 @@ fn names_take_no_more_than_they_are_charged(store: &Store) -> Vec<Names> {
         names
     };
     orders.map(fill).into()
+}
+
+/// The tables of idempotency keys kept their memory until the last key was gone, while less and
+/// less was charged for it: what other queues then needed came on top.
+fn forgotten_keys_take_nothing() {
+    const WINDOW_MS: u64 = 1000;
+    let budget = Budget::new(1 << 30);
+    let config = MailboxConfig {
+        max_messages: u64::MAX,
+        max_bytes: u64::MAX,
+        max_messages_total: u64::MAX,
+        max_bytes_total: u64::MAX,
+        max_body: 1,
+        max_deliveries: 1,
+        window_ms: WINDOW_MS,
+    };
+    let mailbox = Mailbox::new(config, budget.clone(), [1; 32]);
+    let mut now = NOW;
+    let mut fill = |names: [&str; 2]| {
+        let before = resident_bytes();
+        for queue in names {
+            let of = QueueRef {
+                queue,
+                is_dead: false,
+            };
+            for i in 0..IDEMPOTENCY_KEYS {
+                // The last key stays.
+                now.mono_ms += u64::from(i == IDEMPOTENCY_KEYS - 1);
+                let idempotency = Idempotency {
+                    holder: [0; 32],
+                    key: &i.to_string(),
+                };
+                let message = Send {
+                    body: &[],
+                    delay_ms: 0,
+                    idempotency: Some(idempotency),
+                };
+                mailbox.send(now, queue, message).unwrap();
+                if i.is_multiple_of(100) {
+                    let mut purge = mailbox.purge(now, of).unwrap();
+                    while purge.turn(now).is_none() {}
+                }
+            }
+            now.mono_ms += WINDOW_MS - 1;
+            while mailbox.sweep(now) {}
+        }
+        resident_bytes() - before
+    };
+    let first = fill(["a", "b"]);
+    let second = fill(["c", "d"]);
+    assert!(second < first / 2, "{second} after {first}");
+    assert!(budget.committed() < 1 << 20);
 }
 
 /// At most 1.05 × the bytes and 300 bytes per object, and never more than what is charged for

@@ -1,5 +1,5 @@
-//! A list that grows by chunks, each paid for before it is allocated. Nothing in it moves when it
-//! grows, so that a queue's lock is never held while a million messages are copied.
+//! A list that grows and shrinks by chunks, each paid for before it is allocated. Nothing in it
+//! moves when it grows, so that a queue's lock is never held while a million messages are copied.
 
 use std::ops::{Index, IndexMut};
 
@@ -20,15 +20,57 @@ pub(super) struct Chunks<T> {
     capacity: usize,
 }
 
+/// By default one without a place, which costs nothing.
 pub(super) struct Chunk<T> {
     /// Never longer than the capacity that it was made with.
-    items: Vec<T>,
-    _charge: Charge,
+    pub(super) items: Vec<T>,
+    _charge: Option<Charge>,
+}
+
+impl<T> Default for Chunk<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            _charge: None,
+        }
+    }
+}
+
+impl<T> Chunk<T> {
+    /// The chunk of that number.
+    pub(super) fn new(number: usize, budget: &Budget) -> Result<Self, OverBudget> {
+        let places = places(number);
+        let charge = budget.charge(MemoryKind::Messages, (places * size_of::<T>()) as u64)?;
+        Ok(Self {
+            items: Vec::with_capacity(places),
+            _charge: Some(charge),
+        })
+    }
+}
+
+/// How many items the chunk of a number has room for.
+#[inline]
+pub(super) const fn places(number: usize) -> usize {
+    if number < SMALL {
+        FIRST << number
+    } else {
+        MOST
+    }
+}
+
+/// The index with which the chunk of a number begins.
+#[inline]
+pub(super) const fn first(number: usize) -> usize {
+    if number < SMALL {
+        (FIRST << number) - FIRST
+    } else {
+        (number + 1 - SMALL) * MOST - FIRST
+    }
 }
 
 /// The chunk in which an index is, and where in it.
 #[inline]
-fn place(index: usize) -> (usize, usize) {
+pub(super) fn place(index: usize) -> (usize, usize) {
     let index = index + FIRST;
     if index >= MOST {
         (SMALL - 1 + index / MOST, index % MOST)
@@ -54,13 +96,9 @@ impl<T> Chunks<T> {
     /// Room for `len` items in all.
     pub(super) fn reserve(&mut self, len: usize, budget: &Budget) -> Result<(), OverBudget> {
         while self.capacity < len {
-            let places = (FIRST << self.chunks.len().min(SMALL)).min(MOST);
-            let charge = budget.charge(MemoryKind::Messages, (places * size_of::<T>()) as u64)?;
-            self.chunks.push(Chunk {
-                items: Vec::with_capacity(places),
-                _charge: charge,
-            });
-            self.capacity += places;
+            let number = self.chunks.len();
+            self.chunks.push(Chunk::new(number, budget)?);
+            self.capacity += places(number);
         }
         Ok(())
     }
@@ -84,20 +122,17 @@ impl<T> Chunks<T> {
         self.chunks.get(chunk)?.items.get(at)
     }
 
-    /// Gives up all items, and all chunks but for the first `keep`. The caller drops them once it
+    /// Gives up the last chunk if there is room for `len` items, as many as there are or more,
+    /// without it and another one; of an empty list all but the first. The caller drops it once it
     /// holds no lock.
-    pub(super) fn clear(&mut self, keep: usize) -> Vec<Chunk<T>> {
-        self.len = 0;
-        let gone = self.chunks.split_off(keep.min(self.chunks.len()));
-        for chunk in &mut self.chunks {
-            chunk.items.clear();
+    #[inline]
+    pub(super) fn trim(&mut self, len: usize) -> Option<Chunk<T>> {
+        let spare = if len == 0 { FIRST } else { 2 * MOST - 1 };
+        if self.capacity <= len + spare {
+            return None;
         }
-        self.capacity = self.chunks.iter().map(|chunk| chunk.items.capacity()).sum();
-        gone
-    }
-
-    pub(super) const fn is_small(&self) -> bool {
-        self.chunks.len() <= 1
+        self.capacity -= places(self.chunks.len() - 1);
+        self.chunks.pop()
     }
 }
 
@@ -131,6 +166,8 @@ mod tests {
         let mut places = FIRST;
         for index in 0..20_000 {
             assert_eq!(place(index), expected, "{index}");
+            assert_eq!(first(expected.0) + expected.1, index);
+            assert_eq!(super::places(expected.0), places);
             expected.1 += 1;
             if expected.1 == places {
                 expected = (expected.0 + 1, 0);
@@ -154,13 +191,26 @@ mod tests {
             assert_eq!(list.pop(), Some(item));
         }
         assert_eq!(list.pop(), None);
+    }
 
-        assert!(!list.is_small());
-        drop(list.clear(1));
-        assert!(list.is_small());
+    #[test]
+    fn what_is_not_needed_is_given_up_but_for_a_chunk() {
+        let budget = Budget::new(1 << 20);
+        let mut list = Chunks::new();
+        list.reserve(3000, &budget).unwrap();
+        (0..3000_u32).for_each(|item| list.push(item));
+        while list.pop().is_some() {
+            drop(list.trim(list.len()));
+            let spare = list.capacity - list.len();
+            assert!((1..2 * MOST).contains(&spare), "{spare}");
+            assert_eq!(budget.committed(), list.capacity as u64 * 4);
+        }
+        while list.trim(0).is_some() {}
         assert_eq!(budget.committed(), FIRST as u64 * 4);
-        drop(list.clear(0));
-        assert_eq!(budget.committed(), 0);
+        // Room for others than those in the list is kept.
+        list.reserve(3000, &budget).unwrap();
+        while list.trim(2000).is_some() {}
+        assert!((2000..2000 + 2 * MOST).contains(&list.capacity));
     }
 
     #[test]

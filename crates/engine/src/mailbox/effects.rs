@@ -6,8 +6,10 @@ use std::task::Waker;
 use smallvec::SmallVec;
 
 use super::chunks::Chunk;
-use super::heap::Entry;
-use super::slab::{Content, Slot};
+use super::heap::{Entry, Heap};
+use super::keys::Keys;
+use super::lane::Lane;
+use super::slab::{Content, Slab, Slot};
 
 /// Most commands remove at most one message and wake at most one receiver.
 #[derive(Default)]
@@ -24,13 +26,22 @@ pub(super) struct Effects {
     /// Emptied storage.
     pub(super) slots: Vec<Chunk<Slot>>,
     pub(super) entries: Vec<Chunk<Entry>>,
+    /// All that a queue had.
+    pub(super) storage: Option<Box<Storage>>,
+}
+
+/// Where a queue keeps what is in it.
+pub(super) struct Storage {
+    pub(super) _slots: Slab,
+    pub(super) _deadlines: Heap,
+    pub(super) _lanes: [Lane; 2],
+    pub(super) _keys: Keys,
 }
 
 impl Effects {
-    /// Frees, and wakes last.
+    /// Wakes, and then wipes and frees: nobody has to wait for that.
     pub(super) fn run(self) {
-        let Self { woken, .. } = self;
-        for waker in woken {
+        for waker in self.woken {
             waker.wake();
         }
     }

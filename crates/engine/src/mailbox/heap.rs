@@ -67,13 +67,9 @@ impl Heap {
         self.settle(slots, slots[slot].position, Entry { key, slot });
     }
 
-    /// See [`Chunks::clear`].
-    pub(super) fn clear(&mut self, keep: usize) -> Vec<Chunk<Entry>> {
-        self.entries.clear(keep)
-    }
-
-    pub(super) const fn is_small(&self) -> bool {
-        self.entries.is_small()
+    /// See [`Chunks::trim`]; room for `len` slots in all stays.
+    pub(super) fn trim(&mut self, len: usize) -> Option<Chunk<Entry>> {
+        self.entries.trim(len.max(self.entries.len()))
     }
 
     /// Puts `entry` where the order wants it, given that `position` is free.

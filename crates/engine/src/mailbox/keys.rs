@@ -3,8 +3,12 @@
 //! Kept as hashes, so that a key costs the same whatever its length, and nobody's key can be read
 //! from memory. A key is kept for the window that was configured when it was used, and for as long
 //! as those before it: they are forgotten in the order in which they came.
+//!
+//! All of it grows and shrinks in small pieces. A hash map would move what it has whenever it
+//! doubles, which for as many keys as there may be took milliseconds under the queue's lock; a tree
+//! costs some hundred instructions more for each key.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use micronode_protocol::limits::{IDEMPOTENCY_KEY_CHARGE, IDEMPOTENCY_KEYS};
 
@@ -21,13 +25,19 @@ pub(super) struct Fingerprint {
     pub(super) body: [u8; 32],
 }
 
+/// Keys are freed so many at a time.
+const BLOCK: u64 = 128;
+
 #[derive(Default)]
 pub(super) struct Keys {
-    /// In the order in which they are forgotten.
-    kept: VecDeque<Kept>,
-    /// Positions in `kept`, counted from the first that ever was there.
-    by_key: HashMap<[u8; 32], u64>,
-    forgotten: u64,
+    /// In the order in which they are forgotten, in blocks that are full but for the last. Those
+    /// at the front of the first may be forgotten already.
+    kept: VecDeque<Vec<Kept>>,
+    /// The numbers of the keys, counted from the first that ever was there.
+    by_key: BTreeMap<[u8; 32], u64>,
+    /// The number of the first key that is not forgotten, and of the next that comes.
+    first: u64,
+    next: u64,
     charge: Option<Charge>,
 }
 
@@ -38,31 +48,46 @@ struct Kept {
 }
 
 impl Keys {
-    pub(super) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first == self.next
     }
 
     /// When the next key is forgotten.
     pub(super) fn next_expiry(&self) -> Option<u64> {
-        self.kept.front().map(|kept| kept.expires_ms)
+        self.get(self.first).map(|kept| kept.expires_ms)
+    }
+
+    /// Blocks begin with multiples of their length.
+    fn get(&self, number: u64) -> Option<&Kept> {
+        let block = number / BLOCK - self.first / BLOCK;
+        self.kept
+            .get(block as usize)?
+            .get((number % BLOCK) as usize)
     }
 
     /// Forgets up to `most` keys whose time is over.
     pub(super) fn expire(&mut self, now: Now, most: usize) {
         for _ in 0..most {
-            if self.next_expiry().is_none_or(|next| now.mono_ms < next) {
-                return;
-            }
-            let Some(kept) = self.kept.pop_front() else {
+            let Some(kept) = self.get(self.first) else {
                 return;
             };
-            // It may have been used again since its time was over.
-            let key = &kept.fingerprint.key;
-            if self.by_key.get(key) == Some(&self.forgotten) {
-                self.by_key.remove(key);
+            if now.mono_ms < kept.expires_ms {
+                return;
             }
-            self.forgotten += 1;
-            self.pay();
+            let key = kept.fingerprint.key;
+            // It may have been used again since its time was over.
+            if self.by_key.get(&key) == Some(&self.first) {
+                self.by_key.remove(&key);
+            }
+            self.first += 1;
+            if self.is_empty() {
+                *self = Self::default();
+            } else if self.first.is_multiple_of(BLOCK) {
+                self.kept.pop_front();
+                let cost = self.cost();
+                let shrunk = self.charge.as_mut().map(|charge| charge.resize(cost));
+                debug_assert_eq!(shrunk, Some(Ok(())), "less always fits");
+            }
         }
     }
 
@@ -72,9 +97,8 @@ impl Keys {
     ///
     /// If that was another.
     pub(super) fn find(&self, now: Now, of: &Fingerprint) -> Result<Option<u64>, SendError> {
-        let position = self.by_key.get(&of.key);
-        let kept = position.and_then(|at| self.kept.get((at - self.forgotten) as usize));
-        match kept {
+        let number = self.by_key.get(&of.key);
+        match number.and_then(|number| self.get(*number)) {
             Some(kept) if now.mono_ms < kept.expires_ms => {
                 if kept.fingerprint.body == of.body {
                     Ok(Some(kept.sequence))
@@ -92,10 +116,10 @@ impl Keys {
     ///
     /// If there are as many as there may be, or there is no memory for it.
     pub(super) fn reserve(&mut self, budget: &Budget) -> Result<(), SendError> {
-        if self.kept.len() >= IDEMPOTENCY_KEYS {
+        if self.next - self.first >= IDEMPOTENCY_KEYS as u64 {
             return Err(SendError::Quota(Quota::Keys));
         }
-        let bytes = (self.kept.len() as u64 + 1) * IDEMPOTENCY_KEY_CHARGE;
+        let bytes = self.cost() + IDEMPOTENCY_KEY_CHARGE;
         match &mut self.charge {
             Some(charge) => charge.resize(bytes)?,
             None => self.charge = Some(budget.charge(MemoryKind::Messages, bytes)?),
@@ -105,26 +129,23 @@ impl Keys {
 
     /// Remembers a key that was paid for and is not there.
     pub(super) fn insert(&mut self, now: Now, of: Fingerprint, sequence: u64, window_ms: u64) {
-        let last = self.kept.back().map_or(0, |kept| kept.expires_ms);
-        let position = self.forgotten + self.kept.len() as u64;
-        self.by_key.insert(of.key, position);
-        self.kept.push_back(Kept {
+        let last = self.kept.back().and_then(|block| block.last());
+        let last_ms = last.map_or(0, |kept| kept.expires_ms);
+        let kept = Kept {
             fingerprint: of,
             sequence,
-            expires_ms: last.max(now.mono_ms.saturating_add(window_ms)),
-        });
+            expires_ms: last_ms.max(now.mono_ms.saturating_add(window_ms)),
+        };
+        self.by_key.insert(of.key, self.next);
+        match self.kept.back_mut() {
+            Some(block) if block.len() < BLOCK as usize => block.push(kept),
+            _ => self.kept.push_back(vec![kept]),
+        }
+        self.next += 1;
     }
 
-    /// Makes the charge one for what is kept; the memory of a table that is empty goes, too.
-    pub(super) fn pay(&mut self) {
-        if self.kept.is_empty() {
-            *self = Self {
-                forgotten: self.forgotten,
-                ..Self::default()
-            };
-        } else if let Some(charge) = &mut self.charge {
-            let shrunk = charge.resize(self.kept.len() as u64 * IDEMPOTENCY_KEY_CHARGE);
-            debug_assert!(shrunk.is_ok(), "less always fits");
-        }
+    /// Keys that are kept, and those that are forgotten and whose block is still there.
+    const fn cost(&self) -> u64 {
+        (self.next - self.first / BLOCK * BLOCK) * IDEMPOTENCY_KEY_CHARGE
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, RECEIVE_BYTES, SETTLE_MESSAGES};
 
 use super::delivery::{Attempt, AttemptEnd, Delivery, MessageId};
-use super::effects::Effects;
+use super::effects::{Effects, Storage};
 use super::heap::Heap;
 use super::keys::{Fingerprint, Keys};
 use super::lane::Lane;
@@ -146,13 +146,18 @@ impl Queue {
             };
             message.content().record(attempt, terms.budget);
             if message.attempts >= terms.config.max_deliveries {
-                self.change_lane(slot);
-                self.counters.dead_lettered += 1;
-                self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
+                self.bury(slot, terms);
                 return;
             }
         }
         self.enqueue(slot, delay_ms, terms);
+    }
+
+    /// Makes a dead letter of a message that is in no order.
+    fn bury(&mut self, slot: u32, terms: &Terms<'_>) {
+        self.change_lane(slot);
+        self.counters.dead_lettered += 1;
+        self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
     }
 
     fn end_lease(&mut self, slot: u32) {
@@ -255,7 +260,8 @@ impl Queue {
     }
 
     /// Leases up to `most` visible messages, for `receiver` if that is one who has credit. Their
-    /// receipts are not sealed yet.
+    /// receipts are not sealed yet. Those that had more deliveries than the configuration allows
+    /// by now are buried instead; if there are many, the next command goes on with them.
     pub(super) fn receive(
         &mut self,
         terms: &Terms<'_>,
@@ -265,13 +271,21 @@ impl Queue {
         visibility_ms: u64,
         out: &mut Vec<Delivery>,
     ) -> usize {
-        let lane = &mut self.lanes[usize::from(is_dead)];
         let deadline = terms.now.mono_ms.saturating_add(visibility_ms);
         let mut bytes = 0;
         let mut count = 0;
+        let mut buried = 0;
         while count < most
+            && buried < QUEUE_TURN_MESSAGES
+            && let lane = &mut self.lanes[usize::from(is_dead)]
             && let Some(slot) = lane.first(&self.slots)
         {
+            if !is_dead && self.slots[slot].attempts >= terms.config.max_deliveries {
+                lane.hide(&mut self.slots, slot);
+                self.bury(slot, terms);
+                buried += 1;
+                continue;
+            }
             bytes += self.slots[slot].bytes();
             if count > 0 && bytes > RECEIVE_BYTES as u64 {
                 break;
@@ -362,24 +376,30 @@ impl Queue {
             }
         }
         self.lane(is_dead).bytes -= bytes;
-        effects.gone.extend(self.slots.remove(slot));
+        self.slots.remove(slot, effects);
         effects.messages += 1;
         effects.bytes += bytes;
-        if self.messages() == 0 {
-            self.shrink(1, effects);
-        }
+        self.trim(effects);
     }
 
-    /// Gives up the storage of an empty queue but for the first `keep` chunks.
-    fn shrink(&mut self, keep: usize, effects: &mut Effects) {
+    /// Gives up storage that is not needed for what is left, a bounded part of it.
+    fn trim(&mut self, effects: &mut Effects) {
+        let messages = self.messages() as usize;
         let [main, dead] = &mut self.lanes;
-        if keep == 0 || !self.slots.is_small() {
-            effects.slots.extend(self.slots.clear(keep));
-        }
-        for heap in [&mut self.deadlines, main.returned(), dead.returned()] {
-            if keep == 0 || !heap.is_small() {
-                effects.entries.extend(heap.clear(keep));
+        for (heap, len) in [
+            (&mut self.deadlines, messages),
+            (main.returned(), 0),
+            (dead.returned(), 0),
+        ] {
+            while let Some(chunk) = heap.trim(len) {
+                effects.entries.push(chunk);
+                if messages > 0 {
+                    break;
+                }
             }
+        }
+        if messages == 0 {
+            self.slots.trim();
         }
     }
 
@@ -394,17 +414,18 @@ impl Queue {
     ) -> (u64, Option<u32>) {
         let end = from.saturating_add(QUEUE_TURN_MESSAGES as u32);
         let mut removed = 0;
-        for slot in from..end {
-            let Some(message) = self.slots.get(slot) else {
-                break;
-            };
-            if !message.is_vacant() && message.is_dead == is_dead && message.sequence <= horizon {
+        for slot in from..end.min(self.slots.end()) {
+            let goes = self.slots.get(slot).is_some_and(|message| {
+                !message.is_vacant() && message.is_dead == is_dead && message.sequence <= horizon
+            });
+            if goes {
                 self.remove(slot, effects);
                 removed += 1;
             }
         }
         self.counters.purged += removed;
-        (removed, ((end as usize) < self.slots.len()).then_some(end))
+        let goes_on = end < self.slots.end() && self.lane(is_dead).messages() > 0;
+        (removed, goes_on.then_some(end))
     }
 
     pub(super) const fn last_sequence(&self) -> u64 {
@@ -504,14 +525,20 @@ impl Queue {
     pub(super) fn clear(&mut self, effects: &mut Effects) {
         effects.messages += self.messages();
         effects.bytes += self.bytes();
-        self.shrink(0, effects);
-        for lane in &mut self.lanes {
+        let lanes = self.lanes.each_mut().map(|lane| {
             let waiters = std::mem::take(&mut lane.waiters);
-            *lane = Lane::new();
+            let old = std::mem::replace(lane, Lane::new());
             lane.waiters = waiters;
             lane.waiters.release_all();
-        }
-        self.keys = Keys::default();
+            old
+        });
+        let storage = Storage {
+            _slots: std::mem::replace(&mut self.slots, Slab::new()),
+            _deadlines: std::mem::replace(&mut self.deadlines, Heap::new()),
+            _lanes: lanes,
+            _keys: std::mem::take(&mut self.keys),
+        };
+        effects.storage = Some(Box::new(storage));
         self.was_sent_to = false;
     }
 }

@@ -1,16 +1,21 @@
 //! Where the messages of a queue are. A message stays in its slot until it is gone, whatever
 //! happens to it in between: being leased, given back or found dead moves no bytes.
+//!
+//! Slots are in blocks. Messages fill up blocks that are begun, and one that is empty is given up,
+//! but for one, so that a few messages that stay for long do not keep the memory of a million that
+//! were there with them.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::chunks::{Chunk, Chunks};
+use super::chunks::{Chunk, first, place, places};
 use super::delivery::Attempt;
+use super::effects::Effects;
 use crate::budget::{Budget, Charge, MemoryKind, OverBudget};
 
-/// The number of no slot.
+/// The number of no slot, and of no block.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The part of a message that takes time to free.
@@ -40,7 +45,7 @@ pub(super) enum State {
 }
 
 pub(super) struct Slot {
-    /// `None`: the slot is vacant, and nothing else in it means anything but `next` and `delivery`.
+    /// `None`: the slot is vacant, and nothing else in it means anything but `next`.
     content: Option<Content>,
     pub(super) sequence: u64,
     pub(super) enqueued_wall_ms: u64,
@@ -55,15 +60,42 @@ pub(super) struct Slot {
     /// In the heap that `state` says.
     pub(super) position: u32,
     pub(super) previous: u32,
-    /// In the list of its lane, or of vacant slots.
+    /// In the list of its lane, or of the vacant slots of its block.
     pub(super) next: u32,
     pub(super) state: State,
     pub(super) is_dead: bool,
 }
 
 pub(super) struct Slab {
-    slots: Chunks<Slot>,
+    blocks: Vec<Block>,
+    /// Blocks with messages and with room for more. The first is filled up first.
+    open: u32,
+    /// A block without messages. The higher of two is given up, so that the first always stays.
+    spare: u32,
+    /// Blocks that were given up, to be made again before there are more of them.
+    given_up: u32,
+}
+
+struct Block {
+    slots: Chunk<Slot>,
+    /// Messages in it.
+    live: u32,
+    /// The first of its slots that had a message and have none.
     vacant: u32,
+    previous: u32,
+    next: u32,
+}
+
+impl Block {
+    const fn of(slots: Chunk<Slot>) -> Self {
+        Self {
+            slots,
+            live: 0,
+            vacant: NONE,
+            previous: NONE,
+            next: NONE,
+        }
+    }
 }
 
 impl Slot {
@@ -111,21 +143,33 @@ impl Content {
 impl Slab {
     pub(super) const fn new() -> Self {
         Self {
-            slots: Chunks::new(),
-            vacant: NONE,
+            blocks: Vec::new(),
+            open: NONE,
+            spare: NONE,
+            given_up: NONE,
         }
     }
 
-    /// Slots, vacant ones included.
-    pub(super) const fn len(&self) -> usize {
-        self.slots.len()
+    /// No slot has this number or a higher one.
+    pub(super) const fn end(&self) -> u32 {
+        first(self.blocks.len()) as u32
     }
 
     /// Room for one more message.
     pub(super) fn reserve(&mut self, budget: &Budget) -> Result<(), OverBudget> {
-        if self.vacant == NONE {
-            self.slots.reserve(self.slots.len() + 1, budget)?;
+        if self.open != NONE || self.spare != NONE {
+            return Ok(());
         }
+        let number = match self.given_up {
+            NONE => self.blocks.len(),
+            number => number as usize,
+        };
+        let block = Block::of(Chunk::new(number, budget)?);
+        match self.blocks.get_mut(number) {
+            Some(given_up) => self.given_up = std::mem::replace(given_up, block).next,
+            None => self.blocks.push(block),
+        }
+        self.spare = number as u32;
         Ok(())
     }
 
@@ -149,36 +193,107 @@ impl Slab {
             state: State::Delayed,
             is_dead: false,
         };
-        if self.vacant == NONE {
-            self.slots.push(slot);
-            return self.slots.len() as u32 - 1;
+        if self.open == NONE {
+            self.open = std::mem::replace(&mut self.spare, NONE);
         }
-        let index = self.vacant;
-        self.vacant = self.slots[index].next;
-        self.slots[index] = slot;
+        let number = self.open as usize;
+        let block = &mut self.blocks[number];
+        let slots = &mut block.slots.items;
+        let begin = first(number) as u32;
+        let index = if block.vacant == NONE {
+            slots.push(slot);
+            begin + slots.len() as u32 - 1
+        } else {
+            let index = block.vacant;
+            let vacant = &mut slots[(index - begin) as usize];
+            block.vacant = vacant.next;
+            *vacant = slot;
+            index
+        };
+        block.live += 1;
+        if block.live as usize == places(number) {
+            self.close(number);
+        }
         index
     }
 
-    /// What was in the slot, which is in no list and no heap any more.
-    pub(super) fn remove(&mut self, index: u32) -> Option<Content> {
-        let slot = &mut self.slots[index];
-        slot.next = self.vacant;
-        self.vacant = index;
-        slot.content.take()
+    /// Removes a message that is in no list and no heap any more.
+    pub(super) fn remove(&mut self, index: u32, effects: &mut Effects) {
+        let (number, at) = place(index as usize);
+        let block = &mut self.blocks[number];
+        let slot = &mut block.slots.items[at];
+        effects.gone.extend(slot.content.take());
+        slot.next = block.vacant;
+        block.vacant = index;
+        if block.live as usize == places(number) {
+            self.open(number);
+        }
+        let block = &mut self.blocks[number];
+        block.live -= 1;
+        if block.live == 0 {
+            self.close(number);
+            effects.slots.extend(self.give_up(number as u32));
+        }
+    }
+
+    /// A block is not full any more. The one that is being filled stays the first.
+    fn open(&mut self, number: usize) {
+        let new = number as u32;
+        if self.open == NONE {
+            self.open = new;
+            return;
+        }
+        let first = &mut self.blocks[self.open as usize];
+        let next = std::mem::replace(&mut first.next, new);
+        if next != NONE {
+            self.blocks[next as usize].previous = new;
+        }
+        let block = &mut self.blocks[number];
+        (block.previous, block.next) = (self.open, next);
+    }
+
+    /// An open block is full, or empty.
+    fn close(&mut self, number: usize) {
+        let block = &mut self.blocks[number];
+        let previous = std::mem::replace(&mut block.previous, NONE);
+        let next = std::mem::replace(&mut block.next, NONE);
+        match previous {
+            NONE => self.open = next,
+            _ => self.blocks[previous as usize].next = next,
+        }
+        if next != NONE {
+            self.blocks[next as usize].previous = previous;
+        }
+    }
+
+    /// Makes a block without messages the spare one, and gives up the higher if there are two.
+    fn give_up(&mut self, number: u32) -> Option<Chunk<Slot>> {
+        let other = std::mem::replace(&mut self.spare, number);
+        if other == NONE {
+            return None;
+        }
+        self.spare = number.min(other);
+        let number = number.max(other);
+        let next = std::mem::replace(&mut self.given_up, number);
+        let block = Block {
+            next,
+            ..Block::of(Chunk::default())
+        };
+        Some(std::mem::replace(&mut self.blocks[number as usize], block).slots)
+    }
+
+    /// Without messages, only the first block is left: forgets that there were others.
+    pub(super) fn trim(&mut self) {
+        if self.blocks.len() > 1 {
+            self.blocks.truncate(1);
+            self.blocks.shrink_to_fit();
+            self.given_up = NONE;
+        }
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
-        self.slots.get(index)
-    }
-
-    /// See [`Chunks::clear`].
-    pub(super) fn clear(&mut self, keep: usize) -> Vec<Chunk<Slot>> {
-        self.vacant = NONE;
-        self.slots.clear(keep)
-    }
-
-    pub(super) const fn is_small(&self) -> bool {
-        self.slots.is_small()
+        let (number, at) = place(index as usize);
+        self.blocks.get(number)?.slots.items.get(at)
     }
 }
 
@@ -187,13 +302,15 @@ impl Index<u32> for Slab {
 
     #[inline]
     fn index(&self, index: u32) -> &Slot {
-        &self.slots[index]
+        let (number, at) = place(index as usize);
+        &self.blocks[number].slots.items[at]
     }
 }
 
 impl IndexMut<u32> for Slab {
     #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Slot {
-        &mut self.slots[index]
+        let (number, at) = place(index as usize);
+        &mut self.blocks[number].slots.items[at]
     }
 }

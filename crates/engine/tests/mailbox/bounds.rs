@@ -275,3 +275,51 @@ fn what_was_acked_leaves_no_memory_behind() {
         );
     }
 }
+
+/// One dead letter, or one long lease, kept the memory that its queue had needed at its fullest.
+#[test]
+fn what_is_left_of_many_keeps_no_memory_but_its_own() {
+    const MANY: usize = 100_000;
+    const LITTLE: u64 = 200_000;
+    let fill = || {
+        let (mailbox, budget) = mailbox_of(MailboxConfig {
+            max_deliveries: 1,
+            ..CONFIG
+        });
+        for _ in 0..MANY {
+            send(&mailbox, 1, "jobs", b"").unwrap();
+        }
+        assert!(budget.committed() > MANY as u64 * 200);
+        (mailbox, budget)
+    };
+    // Whichever it is, and whether the others are acked or purged.
+    for left in [0, MANY / 2, MANY - 1] {
+        let (mailbox, budget) = fill();
+        let mut got = receive(&mailbox, 1, queue("jobs"), MANY);
+        let kept = got.remove(left);
+        for delivery in got.drain(..) {
+            ack(&mailbox, 1, queue("jobs"), &delivery);
+        }
+        assert!(budget.committed() < LITTLE, "{}", budget.committed());
+        nack(&mailbox, 1, queue("jobs"), &kept);
+        let letters = receive(&mailbox, 1, dead("jobs"), 9);
+        assert_eq!((letters.len(), letters[0].id), (1, kept.id));
+
+        let (mailbox, budget) = fill();
+        let mut got = receive(&mailbox, 1, queue("jobs"), left + 1);
+        let kept = got.pop().unwrap();
+        nack(&mailbox, 1, queue("jobs"), &kept);
+        drop(got);
+        assert_eq!(purge(&mailbox, 1, queue("jobs")), Some(MANY as u64 - 1));
+        assert!(budget.committed() < LITTLE, "{}", budget.committed());
+        // And there is room for as many once more.
+        for _ in 0..1000 {
+            send(&mailbox, 1, "jobs", b"").unwrap();
+        }
+        assert_eq!(receive(&mailbox, 1, queue("jobs"), MANY).len(), 1000);
+        assert_eq!(stats(&mailbox, 1, dead("jobs")).ready, 1);
+        mailbox.clear();
+        drop(kept);
+        assert_empty(&mailbox, &budget);
+    }
+}

@@ -242,6 +242,40 @@ fn between_two_turns_others_come_in_and_what_they_send_stays() {
     assert_eq!(stats(&mailbox, 30_000, dead("jobs")).ready, 1);
 }
 
+/// A message that had been delivered twice was delivered a third time although a reload had lowered
+/// the limit to two meanwhile.
+#[test]
+fn a_limit_that_is_lowered_holds_for_what_came_back_before() {
+    let (mailbox, budget) = mailbox_of(CONFIG);
+    let many = QUEUE_TURN_MESSAGES + 1;
+    for _ in 0..many {
+        send(&mailbox, 1, "jobs", b"work").unwrap();
+    }
+    for _ in 0..2 {
+        for delivery in receive(&mailbox, 1, queue("jobs"), many) {
+            nack(&mailbox, 1, queue("jobs"), &delivery);
+        }
+    }
+    send(&mailbox, 1, "jobs", b"fresh").unwrap();
+    mailbox.configure(MailboxConfig {
+        max_deliveries: 2,
+        ..CONFIG
+    });
+    // In bounded turns, each of which comes further.
+    assert!(receive(&mailbox, 1, queue("jobs"), 9).is_empty());
+    assert_eq!(stats(&mailbox, 1, queue("jobs")).ready, 2);
+    let got = receive(&mailbox, 1, queue("jobs"), 9);
+    assert_eq!(bodies(&got), [b"fresh"]);
+    let letters = receive(&mailbox, 1, dead("jobs"), usize::MAX);
+    assert_eq!(letters.len(), many);
+    let failed = letters[0].history.as_deref().unwrap();
+    assert_eq!((letters[0].attempt, failed.len()), (3, 2));
+    assert_eq!(mailbox.counters().dead_lettered, many as u64);
+    drop((got, letters));
+    mailbox.clear();
+    assert_empty(&mailbox, &budget);
+}
+
 #[test]
 fn thousands_are_redriven_and_purged_in_turns() {
     let (mailbox, budget) = mailbox_of(MailboxConfig {

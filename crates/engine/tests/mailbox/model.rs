@@ -3,6 +3,9 @@
 //! The model knows nothing of slots, lists, heaps or locks: it looks through all messages every
 //! time, and predicts every answer and every wake exactly. Commands are read from bytes, so that
 //! random ones and those of a fuzzer are the same.
+//!
+//! Small worlds meet every bound of the configuration often. Large ones go where a queue does
+//! things in turns and keeps its messages in many pieces; tight ones have no memory for that.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -14,14 +17,13 @@ use micronode_engine::mailbox::{
     QueueStats, Quota, Receiver, Redriven, Send, SendError, Verdict,
 };
 use micronode_engine::{Budget, MemoryKind, Now};
-use micronode_protocol::limits::QUEUE_IDLE;
+use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, SETTLE_MESSAGES};
 use micronode_protocol::name::QueueRef;
 
 /// The wall clock when the monotonic clock is at 0.
 const WALL_MS: u64 = 1_700_000_000_000;
 const NAMES: [&str; 2] = ["jobs", "mail"];
-/// Small enough for every bound to be met often.
-const CONFIG: MailboxConfig = MailboxConfig {
+const SMALL: MailboxConfig = MailboxConfig {
     max_messages: 12,
     max_bytes: 500,
     max_messages_total: 18,
@@ -30,16 +32,33 @@ const CONFIG: MailboxConfig = MailboxConfig {
     max_deliveries: 3,
     window_ms: 200,
 };
+const LARGE: MailboxConfig = MailboxConfig {
+    max_messages: 700,
+    max_bytes: 30_000,
+    max_messages_total: 1000,
+    max_bytes_total: 40_000,
+    ..SMALL
+};
+/// Of a tight world: enough for some hundred messages.
+const TIGHT_BYTES: u64 = 120_000;
+/// Below this, there may be no memory for what a queue needs next.
+const LITTLE_BYTES: u64 = 1 << 16;
 const LENGTHS: [usize; 8] = [0, 1, 8, 20, 20, 60, 100, 101];
 const DELAYS_MS: [u64; 8] = [0, 0, 0, 0, 0, 3, 20, 150];
 const VISIBILITIES_MS: [u64; 8] = [0, 1, 5, 20, 20, 60, 60, 300];
 const STEPS_MS: [u64; 8] = [0, 1, 1, 4, 4, 20, 100, 700_000];
-/// Receipts that are remembered, to be used again.
-const RECEIPTS: usize = 48;
 const RECEIVERS: usize = 5;
 
 /// Where commands come from; `None` ends them.
 pub(crate) type Bytes<'a> = &'a mut dyn FnMut() -> Option<u8>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Large,
+    /// Large, without the memory for it: what comes back may lose its order, and its history.
+    Tight,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Lane {
@@ -119,6 +138,10 @@ struct Waiting {
 pub(crate) struct World {
     mailbox: Mailbox,
     budget: Budget,
+    size: Size,
+    config: MailboxConfig,
+    /// More is over in a queue than a command ends: which is unknown.
+    is_behind: bool,
     now_ms: u64,
     queues: [Queue; NAMES.len()],
     /// In the order in which they were sent.
@@ -148,11 +171,21 @@ pub(crate) fn all_turns<R>(turn: impl FnMut() -> Option<R>) -> R {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
-        let budget = Budget::new(1 << 20);
+    pub(crate) fn new(size: Size) -> Self {
+        let budget = Budget::new(match size {
+            Size::Tight => TIGHT_BYTES,
+            _ => 1 << 20,
+        });
+        let config = match size {
+            Size::Small => SMALL,
+            _ => LARGE,
+        };
         Self {
-            mailbox: Mailbox::new(CONFIG, budget.clone(), [7; 32]),
+            mailbox: Mailbox::new(config, budget.clone(), [7; 32]),
             budget,
+            size,
+            config,
+            is_behind: false,
             now_ms: 1,
             queues: Default::default(),
             messages: Vec::new(),
@@ -179,25 +212,33 @@ impl World {
 
     fn try_step(&mut self, bytes: Bytes<'_>) -> Option<()> {
         let command = bytes()?;
+        self.is_behind = self.overdue() > SETTLE_MESSAGES;
+        if self.is_behind && (command % 32 > 19 || !self.is_simple()) {
+            self.sweep();
+            self.is_behind = false;
+        }
         match command % 32 {
             0..=8 => {
                 let queue = usize::from(bytes()?) % NAMES.len();
                 let (length, delay, key) = (bytes()?, bytes()?, bytes()?);
-                self.send(
-                    queue,
-                    choose(&LENGTHS, length),
-                    choose(&DELAYS_MS, delay),
-                    key,
-                );
+                let count = match self.size {
+                    Size::Small => 1,
+                    _ => 1 << (bytes()? % 8),
+                };
+                for i in 0..count {
+                    self.send(
+                        queue,
+                        choose(&LENGTHS, length.wrapping_add(i)),
+                        choose(&DELAYS_MS, delay),
+                        key.wrapping_add(i),
+                    );
+                }
             }
             9..=13 => {
                 let lane = self.lane(bytes()?);
                 let (most, visibility) = (bytes()?, bytes()?);
-                self.receive(
-                    lane,
-                    usize::from(most % 4),
-                    choose(&VISIBILITIES_MS, visibility),
-                );
+                let most = self.most(most);
+                self.receive(lane, most, choose(&VISIBILITIES_MS, visibility));
             }
             14..=19 => {
                 let (how, which, where_, delay) = (bytes()?, bytes()?, bytes()?, bytes()?);
@@ -209,7 +250,12 @@ impl World {
             }
             21 => {
                 let (queue, limit) = (bytes()?, bytes()?);
-                self.redrive(usize::from(queue) % NAMES.len(), u32::from(limit % 4));
+                // All of them, where it is not known which are the oldest.
+                let limit = match self.size {
+                    Size::Tight => 0,
+                    _ => self.most(limit) as u32,
+                };
+                self.redrive(usize::from(queue) % NAMES.len(), limit);
             }
             22 => {
                 let lane = self.lane(bytes()?);
@@ -230,15 +276,57 @@ impl World {
             27 => {
                 let (which, most, visibility) = (bytes()?, bytes()?, bytes()?);
                 let visibility_ms = choose(&VISIBILITIES_MS, visibility);
-                self.receive_through(which, usize::from(most % 4), visibility_ms);
+                let most = self.most(most);
+                self.receive_through(which, most, visibility_ms);
             }
             28 => self.sweep(),
             29 if bytes()? < 16 => self.clear(),
+            30 if self.size != Size::Tight => {
+                self.config.max_deliveries = u32::from(bytes()? % 4) + 1;
+                self.mailbox.configure(self.config);
+            }
             _ => self.now_ms += choose(&STEPS_MS, bytes()?),
+        }
+        if self.is_behind {
+            self.sweep();
         }
         self.steps += 1;
         self.check();
         Some(())
+    }
+
+    /// How many are received or moved at once.
+    fn most(&self, byte: u8) -> usize {
+        match self.size {
+            Size::Small => usize::from(byte % 4),
+            _ => usize::from(byte),
+        }
+    }
+
+    /// Whether it makes no difference to anything but the order in which messages are received
+    /// which of those that are over have ended.
+    fn is_simple(&self) -> bool {
+        let may_be_buried = |message: &Message| {
+            let is_leased = matches!(message.state, State::Leased { .. });
+            !message.lane.is_dead && !is_leased && message.attempts >= self.config.max_deliveries
+        };
+        self.waiting.is_empty() && !self.messages.iter().any(may_be_buried)
+    }
+
+    /// Messages of a queue whose lease or delay is over; of that which has the most.
+    fn overdue(&self) -> usize {
+        let mut overdue = [0; NAMES.len()];
+        for message in &self.messages {
+            match message.state {
+                State::Leased { until_ms, .. } | State::Delayed { until_ms }
+                    if until_ms <= self.now_ms =>
+                {
+                    overdue[message.lane.queue] += 1;
+                }
+                _ => {}
+            }
+        }
+        overdue.into_iter().max().unwrap_or(0)
     }
 
     fn lane(&self, byte: u8) -> Lane {
@@ -286,12 +374,16 @@ impl World {
                 ended_wall_ms,
                 end,
             });
-            if message.attempts >= CONFIG.max_deliveries {
-                message.lane.is_dead = true;
-                message.state = State::Ready;
-                self.counters.dead_lettered += 1;
+            if message.attempts >= self.config.max_deliveries {
+                self.bury(at);
             }
         }
+    }
+
+    fn bury(&mut self, at: usize) {
+        self.messages[at].lane.is_dead = true;
+        self.messages[at].state = State::Ready;
+        self.counters.dead_lettered += 1;
     }
 
     /// A command comes to a queue that is there.
@@ -393,6 +485,13 @@ impl World {
             },
         );
         let expected = self.expect_sent(queue, &body, idempotency);
+        if let Err(SendError::OverBudget(_)) = sent {
+            assert!(matches!(expected, Ok(None) | Err(SendError::Quota(_))));
+            self.assert_little_memory();
+            self.wake(queue);
+            self.forget(queue, 0);
+            return;
+        }
         match expected {
             Err(error) => assert_eq!(sent, Err(error)),
             Ok(Some(id)) => {
@@ -427,7 +526,7 @@ impl World {
                     receiver: None,
                     history: Vec::new(),
                 });
-                let until_ms = self.now_ms + CONFIG.window_ms;
+                let until_ms = self.now_ms + self.config.window_ms;
                 self.queues[queue].was_sent_to = true;
                 self.queues[queue].keys.extend(idempotency.map(|it| Key {
                     holder: it.holder,
@@ -445,6 +544,11 @@ impl World {
         self.wake(queue);
     }
 
+    fn assert_little_memory(&self) {
+        assert_eq!(self.size, Size::Tight);
+        assert!(self.budget.free() < LITTLE_BYTES);
+    }
+
     /// Why a send is refused, or the id that it is told for an earlier one.
     fn expect_sent(
         &mut self,
@@ -453,7 +557,7 @@ impl World {
         idempotency: Option<Idempotency<'_>>,
     ) -> Result<Option<MessageId>, SendError> {
         let bytes = body.len() as u64;
-        if body.len() > CONFIG.max_body {
+        if body.len() > self.config.max_body {
             return Err(SendError::TooLarge);
         }
         let full = |(count, held): (u64, u64), most_messages: u64, most_bytes: u64| {
@@ -467,8 +571,8 @@ impl World {
         };
         let total = full(
             self.held(|_| true),
-            CONFIG.max_messages_total,
-            CONFIG.max_bytes_total,
+            self.config.max_messages_total,
+            self.config.max_bytes_total,
         );
         if !self.queues[queue].exists {
             total?;
@@ -487,8 +591,8 @@ impl World {
         total?;
         full(
             self.held(|message| message.lane.queue == queue),
-            CONFIG.max_messages,
-            CONFIG.max_bytes,
+            self.config.max_messages,
+            self.config.max_bytes,
         )?;
         Ok(None)
     }
@@ -528,19 +632,15 @@ impl World {
                 "law: a lease has one owner"
             );
             assert!(
-                lane.is_dead || delivery.attempt <= CONFIG.max_deliveries,
+                lane.is_dead || delivery.attempt <= self.config.max_deliveries,
                 "law: deliveries within their limit"
             );
         }
-        let expected: Vec<usize> = self.ready(lane).into_iter().take(most).collect();
-        let ids = |of: &[usize]| {
-            of.iter()
-                .map(|at| self.messages[*at].id)
-                .collect::<Vec<_>>()
-        };
+        let expected = self.expect_delivered(lane, most, out);
+        let ids: Vec<MessageId> = expected.iter().map(|at| self.messages[*at].id).collect();
         assert_eq!(
             out.iter().map(|delivery| delivery.id).collect::<Vec<_>>(),
-            ids(&expected),
+            ids,
             "law: what is visible is delivered, in the order in which it was sent"
         );
         self.counters.delivered += out.len() as u64;
@@ -557,11 +657,14 @@ impl World {
             assert_eq!(delivery.attempt, message.attempts);
             assert_eq!(delivery.enqueued_wall_ms, message.sent_wall_ms);
             assert_eq!(delivery.body, message.body);
-            assert_eq!(
-                delivery.history.as_deref().unwrap_or_default(),
-                message.history
-            );
-            if self.given.len() == RECEIPTS {
+            let history = delivery.history.as_deref().unwrap_or_default();
+            if self.size == Size::Tight {
+                let mut known = message.history.iter();
+                assert!(history.iter().all(|it| known.any(|known| known == it)));
+            } else {
+                assert_eq!(history, message.history);
+            }
+            if self.given.len() == self.receipts() {
                 self.given.remove(0);
             }
             self.given.push(Given {
@@ -573,7 +676,46 @@ impl World {
         }
     }
 
-    /// Acks, gives back or extends under two receipts, which may be the same, late, or of another
+    /// What is to be received now; what has been delivered too often already is buried.
+    fn expect_delivered(&mut self, lane: Lane, most: usize, out: &[Delivery]) -> Vec<usize> {
+        let ready = self.ready(lane);
+        if self.is_behind || self.size == Size::Tight {
+            // Any of them, in any order; and all of them, if it is known which.
+            let expected: Vec<usize> = out
+                .iter()
+                .filter_map(|delivery| {
+                    let is_it = |at: &usize| self.messages[*at].id == delivery.id;
+                    ready.iter().copied().find(is_it)
+                })
+                .collect();
+            assert!(expected.len() <= most);
+            assert!(self.is_behind || expected.len() == most.min(ready.len()));
+            return expected;
+        }
+        let (mut expected, mut buried) = (Vec::new(), 0);
+        for at in ready {
+            if expected.len() == most || buried == QUEUE_TURN_MESSAGES {
+                break;
+            }
+            if !lane.is_dead && self.messages[at].attempts >= self.config.max_deliveries {
+                self.bury(at);
+                buried += 1;
+            } else {
+                expected.push(at);
+            }
+        }
+        expected
+    }
+
+    /// Receipts that are remembered, to be used again.
+    fn receipts(&self) -> usize {
+        match self.size {
+            Size::Small => 48,
+            _ => 600,
+        }
+    }
+
+    /// Acks, gives back or extends under two receipts, or many, which may be the same, late, or of another
     /// queue than they are used for.
     fn settle_receipts(&mut self, how: u8, which: u8, where_: u8, delay: u8) {
         let pick = |shift: u8| {
@@ -585,7 +727,12 @@ impl World {
                 .nth(if at < 13 { at } else { at * 3 })
                 .cloned()
         };
-        let mut used: Vec<Given> = [pick(0), pick(4)].into_iter().flatten().collect();
+        let mut used: Vec<Given> = if self.size != Size::Small && how & 8 != 0 {
+            let latest = self.given.iter().rev().take(usize::from(which));
+            latest.cloned().collect()
+        } else {
+            [pick(0), pick(4)].into_iter().flatten().collect()
+        };
         let Some(first) = used.first() else { return };
         let lane = if where_ < 232 {
             first.lane
@@ -764,9 +911,14 @@ impl World {
             .then_some(u16::from(credit >> 1) % 4);
         let receiver = self.mailbox.receiver(self.now(), name(lane), credit);
         self.touch(lane.queue);
+        let Ok(receiver) = receiver else {
+            self.assert_little_memory();
+            self.forget(lane.queue, 0);
+            return;
+        };
         self.last += 1;
         self.waiting.push(Waiting {
-            receiver: receiver.expect("few queues"),
+            receiver,
             number: self.last,
             lane,
             credit,
@@ -907,6 +1059,8 @@ impl World {
             self.forget(queue, 0);
         }
         self.now_ms += 10_000_000;
+        self.config.max_deliveries = u32::MAX;
+        self.mailbox.configure(self.config);
         self.sweep();
         let mut seen = BTreeMap::new();
         for (queue, name) in NAMES.into_iter().enumerate() {
@@ -918,7 +1072,7 @@ impl World {
                         queue: name,
                         is_dead,
                     },
-                    100,
+                    usize::MAX,
                     10,
                     &mut out,
                 );
