@@ -4,6 +4,7 @@
 //! Routes are a part of publishing and no subscribers, so that a consumer who is away misses
 //! nothing: what cannot be put into its queue is counted, and keeps the node from being ready.
 
+use crate::authority::Scope;
 use crate::clock;
 use crate::config::Route;
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use micronode_engine::bus::{Bus, Event, EventKind};
 use micronode_engine::mailbox::{Mailbox, Send};
 use micronode_engine::names::NameChange;
 use micronode_engine::store::StoreEvent;
+use micronode_protocol::Address;
 use micronode_protocol::capability::Resource;
 use micronode_protocol::limits::ROUTE_DROP_WINDOW;
 use serde::Serialize;
@@ -108,14 +110,19 @@ impl Events {
 
     /// What the index tells.
     pub(crate) fn name(&self, change: &NameChange<'_>) {
-        let (name, revision) = (change.name.into(), change.revision);
+        let (name, before, revision) = (change.name.into(), change.before, change.revision);
         self.publish(match change.address {
             Some(address) => EventKind::NameSet {
                 name,
                 address,
+                before,
                 revision,
             },
-            None => EventKind::NameDeleted { name, revision },
+            None => EventKind::NameDeleted {
+                name,
+                before,
+                revision,
+            },
         });
     }
 
@@ -141,16 +148,39 @@ fn matches(route: &Route, kind: &EventKind) -> bool {
     route.event == kind.as_str() && name.starts_with(&*route.prefix)
 }
 
-/// What an event is about, as a capability sees it.
-pub(crate) fn resource(kind: &EventKind) -> Resource<'_> {
-    match kind {
+/// An event as a scope shows it; `None` if it does not. A change of a name concerns who may see
+/// where it points now, and who could see where it pointed before. For those who may see nothing
+/// but the latter, the name is gone.
+pub(crate) fn shown(event: Arc<Event>, scope: &Scope) -> Option<Arc<Event>> {
+    let points =
+        |name: &str, address: &Address| scope.shows(Resource::Pointer(name, Some(address)));
+    let is_shown = match &event.kind {
         EventKind::ObjectPut { address, .. } | EventKind::ObjectDeleted { address, .. } => {
-            Resource::Object(address)
+            scope.shows(Resource::Object(address))
         }
-        EventKind::NameSet { name, address, .. } => Resource::Pointer(name, Some(address)),
-        EventKind::NameDeleted { name, .. } => Resource::Name(name),
-        EventKind::ConfigUpdated | EventKind::Health { .. } => Resource::None,
-    }
+        EventKind::NameSet { name, address, .. } if points(name, address) => true,
+        EventKind::NameSet {
+            name,
+            before: Some(before),
+            revision,
+            ..
+        } if points(name, before) => {
+            return Some(Arc::new(Event {
+                at_wall_ms: event.at_wall_ms,
+                kind: EventKind::NameDeleted {
+                    name: Arc::clone(name),
+                    before: Some(*before),
+                    revision: *revision,
+                },
+            }));
+        }
+        EventKind::NameSet { .. } => false,
+        EventKind::NameDeleted { name, before, .. } => {
+            before.is_some_and(|before| points(name, &before))
+        }
+        EventKind::ConfigUpdated | EventKind::Health { .. } => scope.shows(Resource::None),
+    };
+    is_shown.then_some(event)
 }
 
 #[derive(Serialize)]
@@ -196,12 +226,13 @@ pub(crate) fn document(event: &Event) -> String {
             name,
             address,
             revision,
+            ..
         } => {
             document.name = Some(name);
             document.address = Some(address.to_string());
             document.revision = Some(*revision);
         }
-        EventKind::NameDeleted { name, revision } => {
+        EventKind::NameDeleted { name, revision, .. } => {
             document.name = Some(name);
             document.revision = Some(*revision);
         }

@@ -103,11 +103,19 @@ fn every_kind_has_its_word() {
             EventKind::NameSet {
                 name: Arc::clone(&name),
                 address,
+                before: None,
                 revision: 1,
             },
             "name.set",
         ),
-        (EventKind::NameDeleted { name, revision: 2 }, "name.deleted"),
+        (
+            EventKind::NameDeleted {
+                name,
+                before: Some(address),
+                revision: 2,
+            },
+            "name.deleted",
+        ),
         (EventKind::ConfigUpdated, "config.updated"),
         (
             EventKind::Health {

@@ -3,7 +3,7 @@
 use super::Item;
 use crate::authority::Scope;
 use crate::call::CallError;
-use crate::events::resource;
+use crate::events::shown;
 use crate::node::Node;
 use micronode_engine::bus::{self, Cursor};
 use micronode_hardening::Permit;
@@ -44,8 +44,7 @@ impl EventFeed {
                 Poll::Pending => return false,
                 Poll::Ready(bus::Item::Lagged(missed)) => Some(Item::Lagged(missed)),
                 Poll::Ready(bus::Item::Event(number, event)) => {
-                    let is_shown = self.scope.shows(resource(&event.kind));
-                    is_shown.then_some(Item::Event(number, event))
+                    shown(event, &self.scope).map(|event| Item::Event(number, event))
                 }
             };
         }

@@ -7,12 +7,14 @@
 use super::{Change, Item};
 use crate::authority::Scope;
 use crate::call::CallError;
+use crate::events::shown;
 use crate::node::Node;
-use micronode_engine::bus::{self, Cursor, EventKind};
+use micronode_engine::bus::{self, Cursor, Event, EventKind};
 use micronode_engine::names::NameEntry;
 use micronode_hardening::Permit;
 use micronode_protocol::capability::Resource;
 use micronode_protocol::limits::LIST_NAMES_DEFAULT;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::vec;
 
@@ -71,7 +73,7 @@ impl Watch {
             self.found = match self.cursor.poll_next(waker) {
                 Poll::Pending => return false,
                 Poll::Ready(bus::Item::Lagged(missed)) => Some(Item::Lagged(missed)),
-                Poll::Ready(bus::Item::Event(_, event)) => self.change(&event.kind).map(Item::Name),
+                Poll::Ready(bus::Item::Event(_, event)) => self.change(event).map(Item::Name),
             };
         }
         true
@@ -115,33 +117,24 @@ impl Watch {
         }
     }
 
-    /// The change that an event is, if it is asked for, covered, and news.
-    fn change(&self, kind: &EventKind) -> Option<Change> {
-        let change = match kind {
+    /// The change that an event is, if it is covered, asked for, and news.
+    fn change(&self, event: Arc<Event>) -> Option<Change> {
+        let prefix = self.prefix.as_deref()?;
+        let event = shown(event, &self.scope)?;
+        let (name, address, revision) = match &event.kind {
             EventKind::NameSet {
                 name,
                 address,
                 revision,
-            } => Change {
-                name: name.clone(),
-                address: Some(*address),
-                revision: *revision,
-            },
-            EventKind::NameDeleted { name, revision } => Change {
-                name: name.clone(),
-                address: None,
-                revision: *revision,
-            },
+                ..
+            } => (name, Some(*address), *revision),
+            EventKind::NameDeleted { name, revision, .. } => (name, None, *revision),
             _ => return None,
         };
-        let resource = match &change.address {
-            Some(address) => Resource::Pointer(&change.name, Some(address)),
-            None => Resource::Pointer(&change.name, None),
-        };
-        let wanted = self.prefix.as_deref();
-        (change.revision > self.told
-            && wanted.is_some_and(|prefix| change.name.starts_with(prefix))
-            && self.scope.shows(resource))
-        .then_some(change)
+        (revision > self.told && name.starts_with(prefix)).then(|| Change {
+            name: Arc::clone(name),
+            address,
+            revision,
+        })
     }
 }
