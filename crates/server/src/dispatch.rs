@@ -355,3 +355,6 @@ impl From<PutError> for CallError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,17 @@
 //!
 //! Routes are a part of publishing and no subscribers, so that a consumer who is away misses
 //! nothing: what cannot be put into its queue is counted, and keeps the node from being ready.
+//!
+//! The index of names publishes under its lock, so that changes come to the bus and into queues in
+//! the order of their revisions. Listeners are woken after it; a routed message is sent under it,
+//! receivers of its queue included, and until it is sent no name can be read or changed.
 
 use crate::authority::Scope;
 use crate::clock;
 use crate::config::Route;
 use arc_swap::ArcSwap;
 use micronode_engine::Now;
-use micronode_engine::bus::{Bus, Event, EventKind};
+use micronode_engine::bus::{Appended, Bus, Event, EventKind};
 use micronode_engine::mailbox::{Mailbox, Send};
 use micronode_engine::names::NameChange;
 use micronode_engine::store::StoreEvent;
@@ -76,19 +80,20 @@ impl Events {
         at_ms > 0 && now.mono_ms.saturating_sub(at_ms) <= ROUTE_DROP_WINDOW.as_millis() as u64
     }
 
-    pub(crate) fn publish(&self, kind: EventKind) {
+    /// Whoever listens is woken when the result is dropped.
+    pub(crate) fn publish(&self, kind: EventKind) -> Appended {
         let now = clock::now();
         let event = Event {
             at_wall_ms: now.wall_ms,
             kind,
         };
+        let mut body = None;
         for Routed { route, dropped } in self.routes.load().iter() {
             if !matches(route, &event.kind) {
                 continue;
             }
-            let document = document(&event);
             let message = Send {
-                body: document.as_bytes(),
+                body: body.get_or_insert_with(|| document(&event)).as_bytes(),
                 delay_ms: 0,
                 idempotency: None,
             };
@@ -97,19 +102,19 @@ impl Events {
                 self.dropped_at_ms.store(now.mono_ms, Relaxed);
             }
         }
-        self.bus.publish(event);
+        self.bus.append(event)
     }
 
     /// What the store tells.
-    pub(crate) fn object(&self, event: StoreEvent) {
+    pub(crate) fn object(&self, event: StoreEvent) -> Appended {
         self.publish(match event {
             StoreEvent::Put { address, size } => EventKind::ObjectPut { address, size },
             StoreEvent::Deleted { address, why } => EventKind::ObjectDeleted { address, why },
-        });
+        })
     }
 
     /// What the index tells.
-    pub(crate) fn name(&self, change: &NameChange<'_>) {
+    pub(crate) fn name(&self, change: &NameChange<'_>) -> Appended {
         let (name, before, revision) = (change.name.into(), change.before, change.revision);
         self.publish(match change.address {
             Some(address) => EventKind::NameSet {
@@ -123,7 +128,7 @@ impl Events {
                 before,
                 revision,
             },
-        });
+        })
     }
 
     /// The id of an event, for people and to come back with.
