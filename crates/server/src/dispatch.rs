@@ -1,7 +1,8 @@
 //! From a [`Call`] to the engine that answers it.
 
+use crate::authority::Scope;
 use crate::buffer::collect;
-use crate::call::name::{NameList, NameSet};
+use crate::call::name::{Name, NameList, NameSet};
 use crate::call::queue::{Message, Settle, Settled, Settling};
 use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
@@ -14,6 +15,7 @@ use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Resource;
+use micronode_protocol::limits::NAME_READS;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
 pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError> {
@@ -57,19 +59,7 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
             Ok(Reply::Pointer(address, revision))
         }
-        Command::NameRead { name, scope } => {
-            let (address, revision) = node.names.get(&name).ok_or_else(no_such_name)?;
-            scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
-            let object = node
-                .store
-                .get(clock::now(), &address)
-                .map_err(|error| match error {
-                    // It pointed elsewhere, or nowhere, a moment later.
-                    GetError::NotFound(_) => no_such_name(),
-                    GetError::Integrity(error) => error.into(),
-                })?;
-            Ok(Reply::Named(object, revision))
-        }
+        Command::NameRead { name, scope } => read_name(node, &name, &scope),
         Command::NameSet(set) => set_name(node, set),
         Command::NameDelete { name, expected } => {
             let publish = |change: &NameChange<'_>| node.events.name(change);
@@ -107,6 +97,24 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             Ok(Reply::Feed(Box::new(Feed::Events(events))))
         }
     }
+}
+
+/// What a name points at. Its object may be gone when it is asked for, but only if the name points
+/// elsewhere by then, or nowhere: so the name is asked again.
+fn read_name(node: &Node, name: &Name, scope: &Scope) -> Result<Reply, CallError> {
+    for _ in 0..NAME_READS {
+        let (address, revision) = node.names.get(name).ok_or_else(no_such_name)?;
+        scope.covers(node, Resource::Pointer(name, Some(&address)))?;
+        match node.store.get(clock::now(), &address) {
+            Ok(object) => return Ok(Reply::Named(object, revision)),
+            Err(GetError::NotFound(_)) => {}
+            Err(GetError::Integrity(error)) => return Err(error.into()),
+        }
+    }
+    Err(CallError::new(
+        ErrorCode::Overloaded,
+        "the name moves on faster than it can be read; come back later",
+    ))
 }
 
 fn set_name(node: &Node, set: NameSet) -> Result<Reply, CallError> {

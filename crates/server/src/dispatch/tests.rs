@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::call::name::Name;
 use crate::config::{Sources, load};
 use micronode_engine::names::Expected;
 use micronode_protocol::Address;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -71,4 +70,38 @@ fn nobody_is_woken_before_names_can_be_read() {
     };
     answer(&node, delete).unwrap();
     assert_eq!(wait(), 2);
+}
+
+/// The object was looked for after the name, and was gone if the name had moved on and its object
+/// was deleted in between: 404, for a name that was always there.
+#[test]
+fn a_name_that_moves_on_is_always_there() {
+    const MOVES: usize = 60_000;
+    let node = node();
+    let bytes = [b"here", b"away"];
+    let read = || Command::NameRead {
+        name: Name::parse("name").unwrap(),
+        scope: Scope::of(None),
+    };
+    set(&node, "name", store(&node, bytes[0]));
+    let moving = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while moving.load(Relaxed) {
+                let Ok(Reply::Named(object, _)) = answer(&node, read()) else {
+                    panic!("it is not there");
+                };
+                assert_eq!(object.size(), 4);
+            }
+        });
+        for round in 1..=MOVES {
+            set(&node, "name", store(&node, bytes[round % 2]));
+            let before = Address::of(bytes[(round + 1) % 2]);
+            node.store.delete(clock::now(), &before).unwrap();
+        }
+        moving.store(false, Relaxed);
+    });
+    node.names.delete("name", &Expected::Any, |_| ()).unwrap();
+    let gone = answer(&node, read()).err().unwrap();
+    assert_eq!(gone.code, ErrorCode::NotFound);
 }
