@@ -15,19 +15,20 @@ use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Resource;
-use micronode_protocol::limits::NAME_READS;
+use micronode_protocol::limits::{LIST_NAMES, NAME_READS};
+use tokio::task::yield_now;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
 pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError> {
     match call {
         Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.budget).await?.into_bytes())),
         Call::Put(call) => put(node, call).await,
-        Call::Command(command) => answer(node, command),
+        Call::Command(command) => answer(node, command).await,
     }
 }
 
-/// Carries out what needs no body, at once.
-pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
+/// Carries out what needs no body, at once, but for a list of which little is covered.
+async fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
     match command {
         Command::Ping => Ok(Reply::Pong),
         Command::Get { address } => Ok(Reply::Object(node.store.get(clock::now(), &address)?)),
@@ -66,7 +67,7 @@ pub(crate) fn answer(node: &Node, command: Command) -> Result<Reply, CallError> 
             node.names.delete(&name, &expected, publish)?;
             Ok(Reply::Deleted)
         }
-        Command::NameList(list) => Ok(list_names(node, &list)),
+        Command::NameList(list) => Ok(list_names(node, &list).await),
         Command::NameWatch { prefix, scope } => {
             let watch = Watch::new(node, &prefix, scope)?;
             Ok(Reply::Feed(Box::new(Feed::Names(watch))))
@@ -136,16 +137,16 @@ fn set_name(node: &Node, set: NameSet) -> Result<Reply, CallError> {
 }
 
 /// A page, as far as the scope goes. Only one of an object can show few of many names; for it, the
-/// rest of the index is looked through.
-fn list_names(node: &Node, list: &NameList) -> Reply {
+/// rest of the index is looked through, and others have a turn between any two pages of it.
+async fn list_names(node: &Node, list: &NameList) -> Reply {
     let Some(prefix) = list.scope.names_under(&list.prefix) else {
         return Reply::Names(Vec::new(), false);
     };
     let mut entries: Vec<NameEntry> = Vec::new();
     let mut page = Vec::new();
-    let mut after = list.after.clone();
+    let (mut after, mut limit) = (list.after.clone(), list.limit);
     loop {
-        let more = node.names.list(&prefix, &after, list.limit, &mut page);
+        let more = node.names.list(&prefix, &after, limit, &mut page);
         if let Some(last) = page.last() {
             after = last.name.to_string();
         }
@@ -158,6 +159,8 @@ fn list_names(node: &Node, list: &NameList) -> Reply {
             entries.truncate(list.limit);
             return Reply::Names(entries, more);
         }
+        limit = LIST_NAMES;
+        yield_now().await;
     }
 }
 

@@ -349,6 +349,56 @@ fn who_may_see_one_object_is_told_when_names_come_to_it_and_leave_it() {
     }
 }
 
+/// There are few names of its object, and they may be far apart.
+#[test]
+fn a_list_of_one_object_has_all_of_its_names() {
+    let node = Node::guarded(&[]);
+    let operator = narrowed(node.token(), &[]);
+    let mut client = Oap::greet_as(node.oap(), &operator);
+    let mut put = |bytes: &[u8]| {
+        let put = [&oap::plain_put()[..], bytes].concat();
+        assert_eq!(client.call(oap::PUT, &put).status(), 201);
+    };
+    put(OBJECT);
+    put(b"another");
+    let own = ["0", "1500", "2999"];
+    for index in 0..3000 {
+        let name = format!("{index:04}");
+        let bytes = if own.contains(&&*index.to_string()) {
+            OBJECT
+        } else {
+            b"another"
+        };
+        let set = oap::name_set(&name, &oap::hash(bytes), ANY);
+        assert_eq!(client.call(oap::NAME_SET, &set).status(), 201);
+    }
+    let token = narrowed(node.token(), &[&format!("obj = {}", address(OBJECT))]);
+    let bearer = format!("Bearer {}", base64url::encode(&token));
+    let mut client = Oap::greet_as(node.oap(), &token);
+    let mut listed = |after: &str, limit: u16| {
+        let path = format!("/n?after={after}&limit={limit}");
+        let list = node.get(&path, &[("authorization", &bearer)]).json();
+        let names = list["names"].as_array().unwrap().iter();
+        let names: Vec<String> = names
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect();
+        let payload = client.call(oap::NAME_LIST, &oap::name_list("", after, limit));
+        let (payload, mut over_oap) = (payload.payload(), Vec::new());
+        let mut rest = &payload[..];
+        while !rest.is_empty() {
+            over_oap.push(oap::text(&mut rest));
+            rest = &rest[40..];
+        }
+        assert_eq!(names, over_oap);
+        let next = list["next"].as_str().map(str::to_owned);
+        (names, next)
+    };
+    let all = ["0000", "1500", "2999"].map(str::to_owned);
+    assert_eq!(listed("", 1000), (all.to_vec(), None));
+    assert_eq!(listed("", 2), (all[..2].to_vec(), Some(all[1].clone())));
+    assert_eq!(listed("1500", 2), (all[2..].to_vec(), None));
+}
+
 /// The head tells what the object is, and where; so it takes what reading the object does.
 #[test]
 fn the_head_of_a_name_is_read_like_what_it_points_at() {

@@ -80,8 +80,8 @@ impl Watch {
     }
 
     pub(super) fn next(&mut self, node: &Node) -> Option<Item> {
-        if let Some(item) = self.next_of_snapshot(node) {
-            return Some(item);
+        if self.snapshot.is_some() {
+            return self.next_of_snapshot(node);
         }
         if self.found.is_none() {
             self.poll_ready(Waker::noop());
@@ -93,20 +93,11 @@ impl Watch {
         item
     }
 
+    /// Looks through one page at most. There may be more when nothing is found: others have a turn.
     fn next_of_snapshot(&mut self, node: &Node) -> Option<Item> {
         let snapshot = self.snapshot.as_mut()?;
-        let prefix = self.prefix.as_deref().unwrap_or_default();
-        loop {
-            for entry in snapshot.page.by_ref() {
-                let pointer = Resource::Pointer(&entry.name, Some(&entry.address));
-                if entry.revision <= self.told && self.scope.shows(pointer) {
-                    return Some(Item::Name(entry.into()));
-                }
-            }
-            if !snapshot.more {
-                self.snapshot = None;
-                return Some(Item::Synced);
-            }
+        if snapshot.page.len() == 0 && snapshot.more {
+            let prefix = self.prefix.as_deref().unwrap_or_default();
             let mut page = Vec::new();
             let names = &node.names;
             snapshot.more = names.list(prefix, &snapshot.after, LIST_NAMES_DEFAULT, &mut page);
@@ -115,6 +106,15 @@ impl Watch {
             }
             snapshot.page = page.into_iter();
         }
+        let found = snapshot.page.find(|entry| {
+            let pointer = Resource::Pointer(&entry.name, Some(&entry.address));
+            entry.revision <= self.told && self.scope.shows(pointer)
+        });
+        if found.is_none() && !snapshot.more {
+            self.snapshot = None;
+            return Some(Item::Synced);
+        }
+        found.map(|entry| Item::Name(entry.into()))
     }
 
     /// The change that an event is, if it is covered, asked for, and news.

@@ -145,8 +145,11 @@ impl<I: Transport> Session<I> {
 
         let is_one_frame = part.end;
         let payload = self.payload(part)?;
+        // Names of one object are looked for among all that there are, which takes turns.
+        let takes_turns =
+            operation == Operation::NameList && holder.is_some_and(|it| it.sees_one_object());
         let permit = match permit {
-            Some(permit) if is_one_frame => {
+            Some(permit) if is_one_frame && !takes_turns => {
                 in_progress.permits = Some(admission::facet(&node, facet, permit)?);
                 let called = clock::instant();
                 let (asked, reply) = at_once(&node, operation, holder, payload, is_owned)?;
