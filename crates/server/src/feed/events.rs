@@ -23,17 +23,14 @@ impl EventFeed {
     pub(crate) fn new(node: &Node, after: Option<&str>, scope: Scope) -> Result<Self, CallError> {
         let slot = node.waiter()?;
         let events = &node.events;
-        let (cursor, found) = match after.map(|id| events.number(id)) {
-            None => (events.bus.subscribe(), None),
-            Some(Some(number)) => (events.bus.resume(number), None),
-            // Another life of the node: nobody knows what was missed, but something was, and what
-            // is there of this life is told.
-            Some(None) => (events.bus.resume(0), Some(Item::Lagged(0))),
+        let cursor = match after {
+            None => events.bus.subscribe(),
+            Some(id) => events.bus.resume(events.number(id)),
         };
         Ok(Self {
             cursor,
             scope,
-            found,
+            found: None,
             _slot: slot,
         })
     }
