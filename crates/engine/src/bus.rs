@@ -32,7 +32,7 @@ struct Ring {
     events: VecDeque<Arc<Event>>,
     /// The number of the last event.
     last: u64,
-    /// Events that cursors were told they had missed.
+    /// Events that cursors were too slow for.
     lagged: u64,
     parked: Parked,
 }
@@ -92,15 +92,18 @@ impl Drop for Appended {
 pub enum Item {
     /// An event, and its number.
     Event(u64, Arc<Event>),
-    /// So many events have been missed. The next is the oldest that is there.
+    /// So many events have been missed, or 0 if nobody knows how many. The next is the oldest that
+    /// is there.
     Lagged(u64),
 }
 
 /// A place in the sequence of events. Dropping it leaves nothing behind.
 pub struct Cursor {
     bus: Bus,
-    /// The number of the next event to come to.
+    /// The number of the next event to come to; 0 for one that has no place on the bus.
     next: u64,
+    /// Events that had left the ring before it came: it was late for them, not slow.
+    late: u64,
     /// Where its waker is, if it waits.
     parked: Option<usize>,
 }
@@ -141,20 +144,25 @@ impl Bus {
 
     /// A cursor that begins with the next event.
     pub fn subscribe(&self) -> Cursor {
-        self.cursor(self.last() + 1)
+        self.cursor(|ring| ring.last + 1)
     }
 
-    /// A cursor that goes on after the event of number `after`. A number that was not given out
-    /// is no place on this bus: everything is new to who comes with it.
-    pub fn resume(&self, after: u64) -> Cursor {
-        let known = after <= self.last();
-        self.cursor(if known { after + 1 } else { 1 })
+    /// A cursor that goes on after the event of number `after`. For `None`, and a number that was
+    /// not given out, nobody knows what was missed: that is told first, and then all that is there.
+    pub fn resume(&self, after: Option<u64>) -> Cursor {
+        self.cursor(|ring| {
+            let known = after.filter(|after| *after <= ring.last);
+            known.map_or(0, |after| after + 1)
+        })
     }
 
-    fn cursor(&self, next: u64) -> Cursor {
+    fn cursor(&self, next: impl FnOnce(&Ring) -> u64) -> Cursor {
+        let ring = self.ring.lock();
+        let next = next(&ring);
         Cursor {
             bus: self.clone(),
             next,
+            late: ring.oldest().saturating_sub(next),
             parked: None,
         }
     }
@@ -169,7 +177,8 @@ impl Bus {
         self.last()
     }
 
-    /// Events that cursors were told they had missed, since the start.
+    /// Events that cursors were too slow for, since the start. What had been forgotten before they
+    /// came is none of them.
     pub fn lagged(&self) -> u64 {
         self.ring.lock().lagged
     }
@@ -185,10 +194,10 @@ impl Cursor {
         let oldest = ring.oldest();
         if self.next < oldest {
             let missed = oldest - self.next;
-            ring.lagged += missed;
-            self.next = oldest;
+            ring.lagged += missed - std::mem::take(&mut self.late);
+            let has_place = std::mem::replace(&mut self.next, oldest) > 0;
             self.parked = None;
-            return Poll::Ready(Item::Lagged(missed));
+            return Poll::Ready(Item::Lagged(if has_place { missed } else { 0 }));
         }
         if let Some(event) = ring.events.get((self.next - oldest) as usize) {
             let item = Item::Event(self.next, Arc::clone(event));

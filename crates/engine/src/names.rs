@@ -51,6 +51,8 @@ pub struct NameChange<'a> {
     pub name: &'a str,
     /// Where it points now; `None` if it was deleted.
     pub address: Option<Address>,
+    /// Where it pointed before; `None` if it is new.
+    pub before: Option<Address>,
     /// The revision of the change.
     pub revision: u64,
 }
@@ -224,7 +226,8 @@ impl Names {
         if !expected.holds(present.as_deref()) {
             return Err(SetError::Precondition);
         }
-        let created = present.is_none();
+        let before = present.as_deref().map(|present| *present.pin.address());
+        let created = before.is_none();
         if created && is_full {
             return Err(SetError::Full);
         }
@@ -243,6 +246,7 @@ impl Names {
         _published = publish(&NameChange {
             name,
             address: Some(*address),
+            before,
             revision,
         });
         Ok(NameSet { revision, created })
@@ -267,6 +271,7 @@ impl Names {
         if !expected.holds(Some(pointer)) {
             return Err(RemoveError::Precondition);
         }
+        let before = Some(*pointer.pin.address());
         _removed = index.names.remove_entry(name);
         let rest = index.charge.bytes() - cost(name);
         index.charge.resize(rest).expect("less always fits");
@@ -275,6 +280,7 @@ impl Names {
         _published = publish(&NameChange {
             name,
             address: None,
+            before,
             revision,
         });
         Ok(revision)

@@ -138,17 +138,29 @@ fn who_comes_back_goes_on_where_they_were() {
         ("lagged", &json!({ "missed": 1 }))
     );
     assert_eq!(late.next().unwrap().id, format!("{boot}-{}", number + 2));
-    // An id of another life, or of none: something was missed, nobody knows how much.
+    let mut first = Listener::begin(node.connect(), &[("last-event-id", &format!("{boot}-0"))]);
+    let lagged = first.next().unwrap();
+    assert_eq!(lagged.data, json!({ "missed": number + 1 }));
+    // An id of another life, of none, or not given out yet: something was missed, nobody knows how
+    // much. It is told once, and what is remembered after it.
     for id in [
         "0000000000000000-7",
+        &format!("{boot}-{}", number + 514),
         "7",
         "",
         "no such id",
         &"x".repeat(100),
     ] {
         let mut stranger = Listener::begin(node.connect(), &[("last-event-id", id)]);
-        assert_eq!(stranger.next().unwrap().kind, "lagged", "{id:?}");
+        let lagged = stranger.next().unwrap();
+        assert_eq!(lagged.kind, "lagged", "{id:?}");
+        assert_eq!(lagged.data, json!({ "missed": 0 }), "{id:?}");
+        let oldest = format!("{boot}-{}", number + 2);
+        assert_eq!(stranger.next().unwrap().id, oldest, "{id:?}");
     }
+    // Nobody of them was too slow.
+    let lagged = node.metric("bus_lagged_total{subscriber=\"external\"}");
+    assert_eq!(lagged, Some(0.0));
 }
 
 #[test]

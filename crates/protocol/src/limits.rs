@@ -196,6 +196,9 @@ pub const NAME_BYTES: usize = 255;
 pub const NAMES: usize = 2_097_152;
 /// What a name costs beyond its bytes, charged to the memory budget.
 pub const NAME_OVERHEAD_BYTES: u64 = 200;
+/// How often a name is asked for where it points, when it has gone from there before its object was
+/// found: each time somebody has pointed it elsewhere within a microsecond.
+pub const NAME_READS: usize = 3;
 /// Names on one page of a list, at most ...
 pub const LIST_NAMES: usize = 1000;
 /// ... and unless more or fewer are asked for.

@@ -1,7 +1,8 @@
 //! From a [`Call`] to the engine that answers it.
 
+use crate::authority::Scope;
 use crate::buffer::collect;
-use crate::call::name::{NameList, NameSet};
+use crate::call::name::{Name, NameList, NameSet};
 use crate::call::queue::{Message, Queue, Settle, Settled, Settling};
 use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
@@ -14,6 +15,7 @@ use micronode_engine::names::{NameChange, NameEntry, RemoveError, SetError};
 use micronode_engine::{DeleteError, GetError, IntegrityError, OverBudget, PutError, PutHead};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Resource;
+use micronode_protocol::limits::{LIST_NAMES, NAME_READS};
 use tokio::task::yield_now;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before.
@@ -21,14 +23,12 @@ pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError
     match call {
         Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.store).await?.into_bytes())),
         Call::Put(call) => put(node, call).await,
-        Call::Command(Command::Purge { queue }) => purge(node, &queue).await,
-        Call::Command(Command::Redrive { queue, limit }) => redrive(node, &queue, limit).await,
-        Call::Command(command) => answer(node, command),
+        Call::Command(command) => answer(node, command).await,
     }
 }
 
-/// Carries out what is at hand.
-fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
+/// Carries out what needs no body: at once, but for what many names or messages are looked at for.
+async fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
     match command {
         Command::Ping => Ok(Reply::Pong),
         Command::Get { address } => Ok(Reply::Object(node.store.get(clock::now(), &address)?)),
@@ -60,26 +60,14 @@ fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
             scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
             Ok(Reply::Pointer(address, revision))
         }
-        Command::NameRead { name, scope } => {
-            let (address, revision) = node.names.get(&name).ok_or_else(no_such_name)?;
-            scope.covers(node, Resource::Pointer(&name, Some(&address)))?;
-            let object = node
-                .store
-                .get(clock::now(), &address)
-                .map_err(|error| match error {
-                    // It pointed elsewhere, or nowhere, a moment later.
-                    GetError::NotFound(_) => no_such_name(),
-                    GetError::Integrity(error) => error.into(),
-                })?;
-            Ok(Reply::Named(object, revision))
-        }
+        Command::NameRead { name, scope } => read_name(node, &name, &scope),
         Command::NameSet(set) => set_name(node, set),
         Command::NameDelete { name, expected } => {
             let publish = |change: &NameChange<'_>| node.events.name(change);
             node.names.delete(&name, &expected, publish)?;
             Ok(Reply::Deleted)
         }
-        Command::NameList(list) => Ok(list_names(node, &list)),
+        Command::NameList(list) => Ok(list_names(node, &list).await),
         Command::NameWatch { prefix, scope } => {
             let watch = Watch::new(node, &prefix, scope)?;
             Ok(Reply::Feed(Box::new(Feed::Names(watch))))
@@ -96,13 +84,32 @@ fn answer(node: &Node, command: Command) -> Result<Reply, CallError> {
             let stats = node.mailbox.stats(clock::now(), queue.as_ref());
             Ok(Reply::QueueStats(stats.ok_or_else(no_such_queue)?))
         }
-        Command::Purge { .. } | Command::Redrive { .. } => unreachable!("they take a while"),
+        Command::Purge { queue } => purge(node, &queue).await,
+        Command::Redrive { queue, limit } => redrive(node, &queue, limit).await,
 
         Command::Events { after, scope } => {
             let events = EventFeed::new(node, after.as_deref(), scope)?;
             Ok(Reply::Feed(Box::new(Feed::Events(events))))
         }
     }
+}
+
+/// What a name points at. Its object may be gone when it is asked for, but only if the name points
+/// elsewhere by then, or nowhere: so the name is asked again.
+fn read_name(node: &Node, name: &Name, scope: &Scope) -> Result<Reply, CallError> {
+    for _ in 0..NAME_READS {
+        let (address, revision) = node.names.get(name).ok_or_else(no_such_name)?;
+        scope.covers(node, Resource::Pointer(name, Some(&address)))?;
+        match node.store.get(clock::now(), &address) {
+            Ok(object) => return Ok(Reply::Named(object, revision)),
+            Err(GetError::NotFound(_)) => {}
+            Err(GetError::Integrity(error)) => return Err(error.into()),
+        }
+    }
+    Err(CallError::new(
+        ErrorCode::Overloaded,
+        "the name moves on faster than it can be read; come back later",
+    ))
 }
 
 fn set_name(node: &Node, set: NameSet) -> Result<Reply, CallError> {
@@ -124,16 +131,16 @@ fn set_name(node: &Node, set: NameSet) -> Result<Reply, CallError> {
 }
 
 /// A page, as far as the scope goes. Only one of an object can show few of many names; for it, the
-/// rest of the index is looked through.
-fn list_names(node: &Node, list: &NameList) -> Reply {
+/// rest of the index is looked through, and others have a turn between any two pages of it.
+async fn list_names(node: &Node, list: &NameList) -> Reply {
     let Some(prefix) = list.scope.names_under(&list.prefix) else {
         return Reply::Names(Vec::new(), false);
     };
     let mut entries: Vec<NameEntry> = Vec::new();
     let mut page = Vec::new();
-    let mut after = list.after.clone();
+    let (mut after, mut limit) = (list.after.clone(), list.limit);
     loop {
-        let more = node.names.list(&prefix, &after, list.limit, &mut page);
+        let more = node.names.list(&prefix, &after, limit, &mut page);
         if let Some(last) = page.last() {
             after = last.name.to_string();
         }
@@ -146,6 +153,8 @@ fn list_names(node: &Node, list: &NameList) -> Reply {
             entries.truncate(list.limit);
             return Reply::Names(entries, more);
         }
+        limit = LIST_NAMES;
+        yield_now().await;
     }
 }
 
@@ -375,3 +384,6 @@ impl From<PutError> for CallError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,21 @@
 //!
 //! Routes are a part of publishing and no subscribers, so that a consumer who is away misses
 //! nothing: what cannot be put into its queue is counted, and keeps the node from being ready.
+//!
+//! The index of names publishes under its lock, so that changes come to the bus and into queues in
+//! the order of their revisions. Listeners are woken after it; a routed message is sent under it,
+//! receivers of its queue included, and until it is sent no name can be read or changed.
 
+use crate::authority::Scope;
 use crate::clock;
 use crate::config::Route;
 use arc_swap::ArcSwap;
 use micronode_engine::Now;
-use micronode_engine::bus::{Bus, Event, EventKind};
+use micronode_engine::bus::{Appended, Bus, Event, EventKind};
 use micronode_engine::mailbox::{Mailbox, Send};
 use micronode_engine::names::NameChange;
 use micronode_engine::store::StoreEvent;
+use micronode_protocol::Address;
 use micronode_protocol::capability::Resource;
 use micronode_protocol::limits::ROUTE_DROP_WINDOW;
 use serde::Serialize;
@@ -74,19 +80,20 @@ impl Events {
         at_ms > 0 && now.mono_ms.saturating_sub(at_ms) <= ROUTE_DROP_WINDOW.as_millis() as u64
     }
 
-    pub(crate) fn publish(&self, kind: EventKind) {
+    /// Whoever listens is woken when the result is dropped.
+    pub(crate) fn publish(&self, kind: EventKind) -> Appended {
         let now = clock::now();
         let event = Event {
             at_wall_ms: now.wall_ms,
             kind,
         };
+        let mut body = None;
         for Routed { route, dropped } in self.routes.load().iter() {
             if !matches(route, &event.kind) {
                 continue;
             }
-            let document = document(&event);
             let message = Send {
-                body: document.as_bytes(),
+                body: body.get_or_insert_with(|| document(&event)).as_bytes(),
                 delay_ms: 0,
                 idempotency: None,
             };
@@ -95,28 +102,33 @@ impl Events {
                 self.dropped_at_ms.store(now.mono_ms, Relaxed);
             }
         }
-        self.bus.publish(event);
+        self.bus.append(event)
     }
 
     /// What the store tells.
-    pub(crate) fn object(&self, event: StoreEvent) {
+    pub(crate) fn object(&self, event: StoreEvent) -> Appended {
         self.publish(match event {
             StoreEvent::Put { address, size } => EventKind::ObjectPut { address, size },
             StoreEvent::Deleted { address, why } => EventKind::ObjectDeleted { address, why },
-        });
+        })
     }
 
     /// What the index tells.
-    pub(crate) fn name(&self, change: &NameChange<'_>) {
-        let (name, revision) = (change.name.into(), change.revision);
+    pub(crate) fn name(&self, change: &NameChange<'_>) -> Appended {
+        let (name, before, revision) = (change.name.into(), change.before, change.revision);
         self.publish(match change.address {
             Some(address) => EventKind::NameSet {
                 name,
                 address,
+                before,
                 revision,
             },
-            None => EventKind::NameDeleted { name, revision },
-        });
+            None => EventKind::NameDeleted {
+                name,
+                before,
+                revision,
+            },
+        })
     }
 
     /// The id of an event, for people and to come back with.
@@ -141,16 +153,39 @@ fn matches(route: &Route, kind: &EventKind) -> bool {
     route.event == kind.as_str() && name.starts_with(&*route.prefix)
 }
 
-/// What an event is about, as a capability sees it.
-pub(crate) fn resource(kind: &EventKind) -> Resource<'_> {
-    match kind {
+/// An event as a scope shows it; `None` if it does not. A change of a name concerns who may see
+/// where it points now, and who could see where it pointed before. For those who may see nothing
+/// but the latter, the name is gone.
+pub(crate) fn shown(event: Arc<Event>, scope: &Scope) -> Option<Arc<Event>> {
+    let points =
+        |name: &str, address: &Address| scope.shows(Resource::Pointer(name, Some(address)));
+    let is_shown = match &event.kind {
         EventKind::ObjectPut { address, .. } | EventKind::ObjectDeleted { address, .. } => {
-            Resource::Object(address)
+            scope.shows(Resource::Object(address))
         }
-        EventKind::NameSet { name, address, .. } => Resource::Pointer(name, Some(address)),
-        EventKind::NameDeleted { name, .. } => Resource::Name(name),
-        EventKind::ConfigUpdated | EventKind::Health { .. } => Resource::None,
-    }
+        EventKind::NameSet { name, address, .. } if points(name, address) => true,
+        EventKind::NameSet {
+            name,
+            before: Some(before),
+            revision,
+            ..
+        } if points(name, before) => {
+            return Some(Arc::new(Event {
+                at_wall_ms: event.at_wall_ms,
+                kind: EventKind::NameDeleted {
+                    name: Arc::clone(name),
+                    before: Some(*before),
+                    revision: *revision,
+                },
+            }));
+        }
+        EventKind::NameSet { .. } => false,
+        EventKind::NameDeleted { name, before, .. } => {
+            before.is_some_and(|before| points(name, &before))
+        }
+        EventKind::ConfigUpdated | EventKind::Health { .. } => scope.shows(Resource::None),
+    };
+    is_shown.then_some(event)
 }
 
 #[derive(Serialize)]
@@ -196,12 +231,13 @@ pub(crate) fn document(event: &Event) -> String {
             name,
             address,
             revision,
+            ..
         } => {
             document.name = Some(name);
             document.address = Some(address.to_string());
             document.revision = Some(*revision);
         }
-        EventKind::NameDeleted { name, revision } => {
+        EventKind::NameDeleted { name, revision, .. } => {
             document.name = Some(name);
             document.revision = Some(*revision);
         }

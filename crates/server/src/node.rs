@@ -179,7 +179,7 @@ impl Node {
         let events = Arc::new(Events::new(mailbox.clone(), boot, &config.routes));
         let store = store.observed({
             let events = Arc::clone(&events);
-            move |event| events.object(event)
+            move |event| drop(events.object(event))
         });
         let names = Names::new(store.clone(), budget.clone());
         let plane = || {
@@ -282,7 +282,7 @@ impl Node {
         }
         self.metrics.transition(transition);
         let (to, reason) = (transition.to.as_str(), transition.reason);
-        self.events.publish(EventKind::Health { state: to, reason });
+        drop(self.events.publish(EventKind::Health { state: to, reason }));
         match transition.to {
             State::Degraded | State::Shedding => tracing::warn!(to, reason, "readiness changed"),
             _ => tracing::info!(to, reason, "readiness changed"),
@@ -309,7 +309,7 @@ impl Node {
         self.events.set_routes(&config.routes);
         self.data_slots.set_cap(connection_cap(&config));
         self.config.store(Arc::new(config));
-        self.events.publish(EventKind::ConfigUpdated);
+        drop(self.events.publish(EventKind::ConfigUpdated));
     }
 
     /// Percent of `part` in `whole`; a whole of nothing is full.

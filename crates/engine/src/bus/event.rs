@@ -38,6 +38,8 @@ pub enum EventKind {
         name: Arc<str>,
         /// Where it points.
         address: Address,
+        /// Where it pointed before, if it did: not to be told, but who may be told depends on it.
+        before: Option<Address>,
         /// Its revision.
         revision: u64,
     },
@@ -45,6 +47,8 @@ pub enum EventKind {
     NameDeleted {
         /// The name.
         name: Arc<str>,
+        /// As of [`NameSet`](Self::NameSet).
+        before: Option<Address>,
         /// The revision of the deletion.
         revision: u64,
     },

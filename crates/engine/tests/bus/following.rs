@@ -64,14 +64,46 @@ fn who_comes_back_goes_on_where_it_was() {
         (9, Some(Item::Lagged(1))),
         (0, Some(Item::Lagged(10))),
         // Of another bus.
-        (RING + 11, Some(Item::Lagged(10))),
-        (u64::MAX, Some(Item::Lagged(10))),
+        (RING + 11, Some(Item::Lagged(0))),
+        (u64::MAX, Some(Item::Lagged(0))),
     ];
     for (after, expected) in table {
-        assert_eq!(next(&mut bus.resume(after)), expected, "after {after}");
+        let mut cursor = bus.resume(Some(after));
+        assert_eq!(next(&mut cursor), expected, "after {after}");
     }
-    let mut new = Bus::new().resume(7);
+    // Once, and then all that is there.
+    for after in [Some(RING + 11), None] {
+        let mut cursor = bus.resume(after);
+        assert_eq!(next(&mut cursor), Some(Item::Lagged(0)));
+        assert_eq!(next(&mut cursor), is_event(11));
+    }
+    let mut new = Bus::new().resume(Some(7));
+    assert_eq!(next(&mut new), Some(Item::Lagged(0)));
     assert_eq!(next(&mut new), None);
+}
+
+/// Whoever came back late was counted as too slow, although nobody had been waited for.
+#[test]
+fn who_comes_back_late_was_not_too_slow() {
+    let bus = Bus::new();
+    publish(&bus, RING + 10);
+    for after in [Some(9), Some(0), Some(u64::MAX), None] {
+        assert!(matches!(
+            next(&mut bus.resume(after)),
+            Some(Item::Lagged(_))
+        ));
+    }
+    assert_eq!(bus.lagged(), 0);
+    // Late for 10, and then too slow for 5.
+    let [mut late, mut lost] = [bus.resume(Some(0)), bus.resume(None)];
+    publish(&bus, 5);
+    assert_eq!(next(&mut late), Some(Item::Lagged(15)));
+    assert_eq!(bus.lagged(), 5);
+    assert_eq!(next(&mut lost), Some(Item::Lagged(0)));
+    assert_eq!(bus.lagged(), 10);
+    publish(&bus, RING + 1);
+    assert_eq!(next(&mut late), Some(Item::Lagged(RING + 1)));
+    assert_eq!(bus.lagged(), RING + 11);
 }
 
 #[test]
@@ -103,11 +135,19 @@ fn every_kind_has_its_word() {
             EventKind::NameSet {
                 name: Arc::clone(&name),
                 address,
+                before: None,
                 revision: 1,
             },
             "name.set",
         ),
-        (EventKind::NameDeleted { name, revision: 2 }, "name.deleted"),
+        (
+            EventKind::NameDeleted {
+                name,
+                before: Some(address),
+                revision: 2,
+            },
+            "name.deleted",
+        ),
         (EventKind::ConfigUpdated, "config.updated"),
         (
             EventKind::Health {

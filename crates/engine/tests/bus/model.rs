@@ -31,19 +31,22 @@ fn command() -> impl Strategy<Value = Command> {
 
 struct Follower {
     cursor: Cursor,
-    /// How many of all events it has seen or missed.
-    seen: usize,
+    /// How many of all events it has seen or missed; `None` if it came from another bus.
+    seen: Option<usize>,
+    /// How many of them had gone when it came.
+    late: usize,
     woken: Arc<Woken>,
     waker: std::task::Waker,
     waits: bool,
     wakes: usize,
 }
 
-fn follower(cursor: Cursor, seen: usize) -> Follower {
+fn follower(cursor: Cursor, seen: Option<usize>, events: usize) -> Follower {
     let (woken, waker) = waker();
     Follower {
         cursor,
         seen,
+        late: events.saturating_sub(BUS_EVENTS),
         woken,
         waker,
         waits: false,
@@ -72,12 +75,16 @@ proptest! {
                         follower.wakes += usize::from(std::mem::take(&mut follower.waits));
                     }
                 }
-                Command::Subscribe => followers.push(follower(bus.subscribe(), events.len())),
+                Command::Subscribe => {
+                    let seen = Some(events.len());
+                    followers.push(follower(bus.subscribe(), seen, events.len()));
+                }
                 Command::Resume(after) => {
                     // Also numbers that were not given out.
                     let after = after.index(events.len() + 3);
-                    let seen = if after <= events.len() { after } else { 0 };
-                    followers.push(follower(bus.resume(after as u64), seen));
+                    let seen = Some(after).filter(|after| *after <= events.len());
+                    let after = (after < events.len() + 2).then_some(after as u64);
+                    followers.push(follower(bus.resume(after), seen, events.len()));
                 }
                 Command::Poll(which, times) if !followers.is_empty() => {
                     let which = which.index(followers.len());
@@ -85,14 +92,16 @@ proptest! {
                     for _ in 0..times {
                         let item = follower.cursor.poll_next(&follower.waker);
                         let gone = events.len().saturating_sub(BUS_EVENTS);
-                        if follower.seen < gone {
-                            let missed = (gone - follower.seen) as u64;
+                        let seen = follower.seen.unwrap_or(gone);
+                        if follower.seen.is_none_or(|seen| seen < gone) {
+                            let missed = (gone - seen) as u64;
                             prop_assert_eq!(item, std::task::Poll::Ready(Item::Lagged(missed)));
-                            lagged += missed;
-                            follower.seen = gone;
-                        } else if let Some(number) = events.get(follower.seen) {
-                            follower.seen += 1;
-                            let expected = Item::Event(follower.seen as u64, Arc::new(event(*number)));
+                            let in_time = follower.seen.unwrap_or(0).max(follower.late);
+                            lagged += (gone - in_time) as u64;
+                            follower.seen = Some(gone);
+                        } else if let Some(number) = events.get(seen) {
+                            follower.seen = Some(seen + 1);
+                            let expected = Item::Event(seen as u64 + 1, Arc::new(event(*number)));
                             prop_assert_eq!(item, std::task::Poll::Ready(expected));
                         } else {
                             prop_assert!(item.is_pending());

@@ -21,14 +21,15 @@ fn every_change_takes_the_next_revision_and_is_published() {
     ];
     for ((name, address), revision) in changes.into_iter().zip(1..) {
         let mut published = None;
+        let before = names.get(name).map(|(address, _)| address);
         let mut publish = |change: &NameChange<'_>| {
             assert_eq!((change.name, change.address), (name, address));
+            assert_eq!(change.before, before);
             assert_eq!(published.replace(change.revision), None);
         };
-        let existed = names.get(name).is_some();
         if let Some(address) = &address {
             let set = names.set(at(0), name, address, &Expected::Any, &mut publish);
-            let created = !existed;
+            let created = before.is_none();
             assert_eq!(set, Ok(NameSet { revision, created }));
         } else {
             let deleted = names.delete(name, &Expected::Any, &mut publish);

@@ -103,6 +103,11 @@ impl Model {
         }
     }
 
+    fn address(&self, name: &str) -> Option<Address> {
+        let pointed = self.names.get(name);
+        pointed.map(|(content, _)| CONTENTS[*content].0)
+    }
+
     fn is_pinned(&self, content: usize) -> bool {
         self.names.values().any(|(pointed, _)| *pointed == content)
     }
@@ -128,8 +133,10 @@ fn step(names: &Names, store: &Store, model: &mut Model, command: &Command) {
         }
         Command::Set(name, content, expecting) => {
             let expected = model.expected(expecting);
+            let before = model.address(name);
             let address = CONTENTS[*content].0;
             let outcome = names.set(at(0), name, &address, &expected, |change| {
+                assert_eq!(change.before, before);
                 published = Some((change.name.to_owned(), change.address, change.revision));
             });
             if !model.objects[*content] {
@@ -150,7 +157,9 @@ fn step(names: &Names, store: &Store, model: &mut Model, command: &Command) {
         }
         Command::Delete(name, expecting) => {
             let expected = model.expected(expecting);
+            let before = model.address(name);
             let outcome = names.delete(name, &expected, |change| {
+                assert_eq!(change.before, before);
                 published = Some((change.name.to_owned(), change.address, change.revision));
             });
             if !model.names.contains_key(name) {

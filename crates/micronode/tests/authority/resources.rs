@@ -270,6 +270,135 @@ fn a_list_has_the_names_that_are_allowed() {
     }
 }
 
+/// Deletions were judged by their name alone, where names are watched: a token of one object was
+/// told of every name that went. A name that moved on to another object was not told of at all, so
+/// that to its watcher it pointed at the old one for ever.
+#[test]
+fn who_may_see_one_object_is_told_when_names_come_to_it_and_leave_it() {
+    let node = Node::guarded(&[]);
+    let operator = narrowed(node.token(), &[]);
+    let [seen, other] = [&b"seen"[..], b"other"];
+    let mut client = Oap::greet_as(node.oap(), &operator);
+    for bytes in [seen, other] {
+        let put = [&oap::plain_put()[..], bytes].concat();
+        assert_eq!(client.call(oap::PUT, &put).status(), 201);
+    }
+    let mut point = |name: &str, at: Option<&[u8]>| match at {
+        Some(bytes) => {
+            let set = oap::name_set(name, &oap::hash(bytes), ANY);
+            assert!(client.call(oap::NAME_SET, &set).status() < 300);
+        }
+        None => {
+            let delete = [&oap::str16(name)[..], &ANY.to_be_bytes()].concat();
+            assert_eq!(client.call(oap::NAME_DELETE, &delete).status(), 204);
+        }
+    };
+    let token = narrowed(node.token(), &[&format!("obj = {}", address(seen))]);
+    let bearer = format!("Bearer {}", base64url::encode(&token));
+    let mut events = Connection::open(node.http);
+    events.send_head("GET", "/events", &[("authorization", &bearer)]);
+    assert_eq!(events.response_head().unwrap().status, 200);
+    let mut watch = Oap::greet_as(node.oap(), &token);
+    watch.ask(oap::NAME_WATCH, &oap::str16(""));
+    assert_eq!(watch.frame().unwrap().payload, b"", "synced: no names yet");
+
+    // Revisions 1 to 10.
+    point("elsewhere", Some(other));
+    point("name", Some(other));
+    point("name", Some(seen));
+    point("name", Some(seen));
+    point("name", Some(other));
+    point("name", None);
+    point("elsewhere", None);
+    point("last", Some(seen));
+    point("last", None);
+    point("end", Some(seen));
+    let told = [
+        ("name", true, 3),
+        ("name", true, 4),
+        ("name", false, 5),
+        ("last", true, 8),
+        ("last", false, 9),
+        ("end", true, 10),
+    ];
+    for (name, is_set, revision) in told {
+        let address_told = if is_set { oap::hash(seen) } else { [0; 32] };
+        let entry = [
+            &oap::str16(name)[..],
+            &address_told,
+            &u64::to_be_bytes(revision),
+        ];
+        assert_eq!(watch.frame().unwrap().payload, entry.concat(), "{revision}");
+
+        let data = loop {
+            let text = String::from_utf8(events.chunk().unwrap()).unwrap();
+            if let Some((_, data)) = text.split_once("data: ") {
+                break serde_json::from_str::<serde_json::Value>(data).unwrap();
+            }
+        };
+        let mut expected = json!({
+            "type": if is_set { "name.set" } else { "name.deleted" },
+            "at": data["at"],
+            "name": name,
+            "revision": revision,
+        });
+        if is_set {
+            expected["address"] = json!(address(seen));
+        }
+        assert_eq!(data, expected);
+    }
+}
+
+/// There are few names of its object, and they may be far apart.
+#[test]
+fn a_list_of_one_object_has_all_of_its_names() {
+    let node = Node::guarded(&[]);
+    let operator = narrowed(node.token(), &[]);
+    let mut client = Oap::greet_as(node.oap(), &operator);
+    let mut put = |bytes: &[u8]| {
+        let put = [&oap::plain_put()[..], bytes].concat();
+        assert_eq!(client.call(oap::PUT, &put).status(), 201);
+    };
+    put(OBJECT);
+    put(b"another");
+    let own = ["0", "1500", "2999"];
+    for index in 0..3000 {
+        let name = format!("{index:04}");
+        let bytes = if own.contains(&&*index.to_string()) {
+            OBJECT
+        } else {
+            b"another"
+        };
+        let set = oap::name_set(&name, &oap::hash(bytes), ANY);
+        assert_eq!(client.call(oap::NAME_SET, &set).status(), 201);
+    }
+    let token = narrowed(node.token(), &[&format!("obj = {}", address(OBJECT))]);
+    let bearer = format!("Bearer {}", base64url::encode(&token));
+    let mut client = Oap::greet_as(node.oap(), &token);
+    let mut listed = |after: &str, limit: u16| {
+        let path = format!("/n?after={after}&limit={limit}");
+        let list = node.get(&path, &[("authorization", &bearer)]).json();
+        let names = list["names"].as_array().unwrap().iter();
+        let names: Vec<String> = names
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect();
+        let payload = client.call(oap::NAME_LIST, &oap::name_list("", after, limit));
+        let (payload, mut over_oap) = (payload.payload(), Vec::new());
+        let mut rest = &payload[..];
+        while !rest.is_empty() {
+            over_oap.push(oap::text(&mut rest));
+            rest = &rest[40..];
+        }
+        assert_eq!(names, over_oap);
+        let next = list["next"].as_str().map(str::to_owned);
+        (names, next)
+    };
+    let all = ["0000", "1500", "2999"].map(str::to_owned);
+    assert_eq!(listed("", 1000), (all.to_vec(), None));
+    assert_eq!(listed("", 2), (all[..2].to_vec(), Some(all[1].clone())));
+    assert_eq!(listed("1500", 2), (all[2..].to_vec(), None));
+}
+
 /// The head tells what the object is, and where; so it takes what reading the object does.
 #[test]
 fn the_head_of_a_name_is_read_like_what_it_points_at() {

@@ -224,6 +224,11 @@ impl Rights {
         }
     }
 
+    /// Whether it may be used on one object at most.
+    pub fn is_for_one_object(&self) -> bool {
+        !matches!(self.object, Only::Any)
+    }
+
     /// The largest body.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes

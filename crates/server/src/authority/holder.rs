@@ -64,6 +64,11 @@ impl Holder {
             if self.verified.rights.fit_a_link_to(address))
     }
 
+    /// Whether it may see one object at most.
+    pub(crate) fn sees_one_object(&self) -> bool {
+        self.verified.rights.is_for_one_object()
+    }
+
     /// The rates that it draws on.
     pub(super) fn rates(&self) -> &[(BucketId, NonZeroU32)] {
         &self.verified.rates

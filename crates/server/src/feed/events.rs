@@ -3,7 +3,7 @@
 use super::Item;
 use crate::authority::Scope;
 use crate::call::CallError;
-use crate::events::resource;
+use crate::events::shown;
 use crate::node::Node;
 use micronode_engine::bus::{self, Cursor};
 use micronode_hardening::Permit;
@@ -23,17 +23,14 @@ impl EventFeed {
     pub(crate) fn new(node: &Node, after: Option<&str>, scope: Scope) -> Result<Self, CallError> {
         let slot = node.waiter()?;
         let events = &node.events;
-        let (cursor, found) = match after.map(|id| events.number(id)) {
-            None => (events.bus.subscribe(), None),
-            Some(Some(number)) => (events.bus.resume(number), None),
-            // Another life of the node: nobody knows what was missed, but something was, and what
-            // is there of this life is told.
-            Some(None) => (events.bus.resume(0), Some(Item::Lagged(0))),
+        let cursor = match after {
+            None => events.bus.subscribe(),
+            Some(id) => events.bus.resume(events.number(id)),
         };
         Ok(Self {
             cursor,
             scope,
-            found,
+            found: None,
             _slot: slot,
         })
     }
@@ -44,8 +41,7 @@ impl EventFeed {
                 Poll::Pending => return false,
                 Poll::Ready(bus::Item::Lagged(missed)) => Some(Item::Lagged(missed)),
                 Poll::Ready(bus::Item::Event(number, event)) => {
-                    let is_shown = self.scope.shows(resource(&event.kind));
-                    is_shown.then_some(Item::Event(number, event))
+                    shown(event, &self.scope).map(|event| Item::Event(number, event))
                 }
             };
         }

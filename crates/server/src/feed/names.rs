@@ -7,12 +7,14 @@
 use super::{Change, Item};
 use crate::authority::Scope;
 use crate::call::CallError;
+use crate::events::shown;
 use crate::node::Node;
-use micronode_engine::bus::{self, Cursor, EventKind};
+use micronode_engine::bus::{self, Cursor, Event, EventKind};
 use micronode_engine::names::NameEntry;
 use micronode_hardening::Permit;
 use micronode_protocol::capability::Resource;
 use micronode_protocol::limits::LIST_NAMES_DEFAULT;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::vec;
 
@@ -71,15 +73,15 @@ impl Watch {
             self.found = match self.cursor.poll_next(waker) {
                 Poll::Pending => return false,
                 Poll::Ready(bus::Item::Lagged(missed)) => Some(Item::Lagged(missed)),
-                Poll::Ready(bus::Item::Event(_, event)) => self.change(&event.kind).map(Item::Name),
+                Poll::Ready(bus::Item::Event(_, event)) => self.change(event).map(Item::Name),
             };
         }
         true
     }
 
     pub(super) fn next(&mut self, node: &Node) -> Option<Item> {
-        if let Some(item) = self.next_of_snapshot(node) {
-            return Some(item);
+        if self.snapshot.is_some() {
+            return self.next_of_snapshot(node);
         }
         if self.found.is_none() {
             self.poll_ready(Waker::noop());
@@ -91,20 +93,11 @@ impl Watch {
         item
     }
 
+    /// Looks through one page at most. There may be more when nothing is found: others have a turn.
     fn next_of_snapshot(&mut self, node: &Node) -> Option<Item> {
         let snapshot = self.snapshot.as_mut()?;
-        let prefix = self.prefix.as_deref().unwrap_or_default();
-        loop {
-            for entry in snapshot.page.by_ref() {
-                let pointer = Resource::Pointer(&entry.name, Some(&entry.address));
-                if entry.revision <= self.told && self.scope.shows(pointer) {
-                    return Some(Item::Name(entry.into()));
-                }
-            }
-            if !snapshot.more {
-                self.snapshot = None;
-                return Some(Item::Synced);
-            }
+        if snapshot.page.len() == 0 && snapshot.more {
+            let prefix = self.prefix.as_deref().unwrap_or_default();
             let mut page = Vec::new();
             let names = &node.names;
             snapshot.more = names.list(prefix, &snapshot.after, LIST_NAMES_DEFAULT, &mut page);
@@ -113,35 +106,35 @@ impl Watch {
             }
             snapshot.page = page.into_iter();
         }
+        let found = snapshot.page.find(|entry| {
+            let pointer = Resource::Pointer(&entry.name, Some(&entry.address));
+            entry.revision <= self.told && self.scope.shows(pointer)
+        });
+        if found.is_none() && !snapshot.more {
+            self.snapshot = None;
+            return Some(Item::Synced);
+        }
+        found.map(|entry| Item::Name(entry.into()))
     }
 
-    /// The change that an event is, if it is asked for, covered, and news.
-    fn change(&self, kind: &EventKind) -> Option<Change> {
-        let change = match kind {
+    /// The change that an event is, if it is covered, asked for, and news.
+    fn change(&self, event: Arc<Event>) -> Option<Change> {
+        let prefix = self.prefix.as_deref()?;
+        let event = shown(event, &self.scope)?;
+        let (name, address, revision) = match &event.kind {
             EventKind::NameSet {
                 name,
                 address,
                 revision,
-            } => Change {
-                name: name.clone(),
-                address: Some(*address),
-                revision: *revision,
-            },
-            EventKind::NameDeleted { name, revision } => Change {
-                name: name.clone(),
-                address: None,
-                revision: *revision,
-            },
+                ..
+            } => (name, Some(*address), *revision),
+            EventKind::NameDeleted { name, revision, .. } => (name, None, *revision),
             _ => return None,
         };
-        let resource = match &change.address {
-            Some(address) => Resource::Pointer(&change.name, Some(address)),
-            None => Resource::Pointer(&change.name, None),
-        };
-        let wanted = self.prefix.as_deref();
-        (change.revision > self.told
-            && wanted.is_some_and(|prefix| change.name.starts_with(prefix))
-            && self.scope.shows(resource))
-        .then_some(change)
+        (revision > self.told && name.starts_with(prefix)).then(|| Change {
+            name: Arc::clone(name),
+            address,
+            revision,
+        })
     }
 }

@@ -35,9 +35,13 @@ pub(super) struct Done {
 pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 
 /// Whether a request that is whole is answered at once. Others on this thread have turns while a
-/// long queue is emptied.
-pub(super) fn is_at_hand(operation: Operation) -> bool {
-    !matches!(operation, Operation::Purge | Operation::Redrive)
+/// long queue is emptied, or the names of one object are looked for among all that there are.
+pub(super) fn is_at_hand(operation: Operation, holder: Option<&Arc<Holder>>) -> bool {
+    match operation {
+        Operation::Purge | Operation::Redrive => false,
+        Operation::NameList => !holder.is_some_and(|it| it.sees_one_object()),
+        _ => true,
+    }
 }
 
 /// Carries out a request that is whole and at hand. An owned payload pins no read buffer.
