@@ -14,7 +14,7 @@ use micronode_client::{
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Long enough for anything that happens at all.
 const SOON: Duration = Duration::from_secs(10);
@@ -334,4 +334,26 @@ async fn a_subscription_asks_for_what_its_credit_has_left() {
     assert_eq!(max, ["3", "1", "1"]);
     let paths: Vec<_> = node.requests().iter().map(|it| it.path.clone()).collect();
     assert!(paths[0].ends_with("&wait=4000ms&visibility=60000ms"));
+}
+
+/// A lease used to count from the request. A message that came late in a long poll was no longer
+/// out as soon as it was there, and the next was received in spite of a credit of one.
+#[tokio::test]
+async fn a_lease_counts_from_the_answer_however_long_the_node_waited() {
+    const LATE: Duration = Duration::from_millis(500);
+    const VISIBILITY: Duration = Duration::from_millis(400);
+    let node = Node::start(|request, before| {
+        request.body.as_ref()?;
+        let messages = json!({"messages": [message(before)]}).to_string();
+        let late = if before == 0 { LATE } else { Duration::ZERO };
+        Some(Reply::SendLate(late, answer(200, &[], messages.as_bytes())))
+    })
+    .await;
+    let mut messages = client(&node).subscribe("q", 1, VISIBILITY);
+    let began = Instant::now();
+    for id in ["m0", "m1"] {
+        let next = timeout(SOON, messages.try_next()).await.unwrap();
+        assert_eq!(next.unwrap().unwrap().id, id);
+    }
+    assert!(began.elapsed() >= LATE + VISIBILITY);
 }
