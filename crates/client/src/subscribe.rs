@@ -1,12 +1,13 @@
 //! Messages of a queue as they come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 
 use crate::follow::Follow;
 use crate::mailbox::check_queue;
-use crate::transport::{Subscription, Transport};
+use crate::transport::{Credit, Subscription, Transport};
 use crate::{Client, Error, Message};
 
 impl Client {
@@ -28,6 +29,7 @@ impl Client {
             transport: self.transport.clone(),
             queue: queue.to_owned(),
             credit,
+            account: None,
             visibility,
         })
     }
@@ -37,6 +39,8 @@ struct Queue {
     transport: Transport,
     queue: String,
     credit: u16,
+    /// What is out, where this client counts. It outlives a way that breaks.
+    account: Option<Arc<Credit>>,
     visibility: Duration,
 }
 
@@ -46,8 +50,9 @@ impl Follow for Queue {
 
     async fn open(&mut self) -> Result<Subscription, Error> {
         check_queue(&self.queue)?;
-        self.transport
-            .subscribe(&self.queue, self.credit, self.visibility)
+        let (transport, account) = (&self.transport, &mut self.account);
+        transport
+            .subscribe(&self.queue, self.credit, account, self.visibility)
             .await
     }
 

@@ -357,3 +357,28 @@ async fn a_lease_counts_from_the_answer_however_long_the_node_waited() {
     }
     assert!(began.elapsed() >= LATE + VISIBILITY);
 }
+
+/// After any error, all of the credit used to be free again: each busy moment of the node let as
+/// many messages out once more, on top of those that were being worked on.
+#[tokio::test]
+async fn a_subscription_that_failed_in_between_remembers_what_is_out() {
+    let node = Node::start(|request, before| {
+        request.body.as_ref()?;
+        Some(match before {
+            1 => Reply::Send(problem(503, "overloaded", &[("retry-after", "0")])),
+            _ => document(200, &json!({"messages": [message(before)]})),
+        })
+    })
+    .await;
+    let mut messages = client(&node).subscribe("q", 2, SOON);
+    for id in ["m0", "m2"] {
+        let next = timeout(SOON, messages.try_next()).await.unwrap();
+        assert_eq!(next.unwrap().unwrap().id, id);
+    }
+    let max: Vec<_> = node
+        .requests()
+        .iter()
+        .map(|it| it.path["/mbox/q/recv?max=".len()..][..1].to_owned())
+        .collect();
+    assert_eq!(max, ["2", "1", "1"]);
+}

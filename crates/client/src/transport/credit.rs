@@ -41,7 +41,7 @@ impl Credits {
 
 /// Of one subscription.
 #[derive(Debug)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     most: usize,
     /// Receipts of what is out, and when each lease ends; at most as many as `most`.
     leases: Mutex<HashMap<String, Instant>>,

@@ -23,14 +23,14 @@ impl Polls {
     pub(super) fn new(
         transport: &Transport,
         queue: &str,
-        credit: u16,
+        credit: Arc<Credit>,
         visibility: Duration,
     ) -> Self {
         Polls {
             transport: transport.clone(),
             queue: queue.to_owned(),
             visibility,
-            credit: transport.credits.open(credit),
+            credit,
             received: VecDeque::new(),
         }
     }
