@@ -23,7 +23,9 @@ impl Bench {
 
     /// One for each protocol, each with a node of its own.
     pub fn over_each_protocol() -> Vec<Self> {
-        vec![Self::new()]
+        let (http, mut oap) = (Self::new(), Self::new());
+        oap.url = format!("oap://{}", oap.node.oap());
+        vec![http, oap]
     }
 
     pub fn of(node: Node) -> Self {
