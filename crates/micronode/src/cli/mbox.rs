@@ -2,6 +2,7 @@
 
 mod exec;
 mod recv;
+mod signals;
 
 use std::ffi::OsStr;
 use std::io;
