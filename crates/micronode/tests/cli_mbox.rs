@@ -6,6 +6,7 @@ mod support;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, kill_process_group, prlimit};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::bench::{Bench, assert_exit};
@@ -332,5 +333,40 @@ fn a_tail_prints_and_acknowledges_what_comes() {
         wait_until("everything being acknowledged", || {
             counts(&it, "log") == [0, 0, 0]
         });
+    }
+}
+
+/// What the node said of an acknowledgement was not looked at: who printed too slowly got
+/// everything twice, and was never told why.
+#[test]
+fn who_prints_for_longer_than_the_lease_is_told() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("large"), vec![b'x'; 200 * 1024]).unwrap();
+        for verb in [&["recv", "jobs", "--ack"][..], &["tail", "jobs"]] {
+            it.done(&["mbox", "send", "jobs", "large"]);
+            let mut prints = it.piped(&[&["mbox"], verb].concat());
+            // It waits for somebody to read what it prints, until the message is no more its own.
+            wait_until("the message being received", || {
+                counts(&it, "jobs") == [0, 1, 0]
+            });
+            it.done(&["mbox", "purge", "jobs"]);
+            let mut printed = vec![0; 200 * 1024];
+            prints
+                .stdout
+                .take()
+                .unwrap()
+                .read_exact(&mut printed)
+                .unwrap();
+            let mut error = String::new();
+            let mut stderr = BufReader::new(prints.stderr.take().unwrap());
+            stderr.read_line(&mut error).unwrap();
+            assert!(error.contains("its lease had ended"), "{error}");
+            if verb[0] == "recv" {
+                assert_eq!(prints.wait().unwrap().code(), Some(1));
+            } else {
+                prints.kill().unwrap();
+                prints.wait().unwrap();
+            }
+        }
     }
 }

@@ -84,7 +84,8 @@ impl Bench {
         child.wait_with_output().unwrap()
     }
 
-    fn piped(&self, arguments: &[&str]) -> Child {
+    /// Starts it; the test has its pipes.
+    pub fn piped(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
             // So that a test may signal it as a terminal would, and nothing else.
             .process_group(0)

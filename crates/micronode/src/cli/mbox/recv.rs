@@ -7,9 +7,9 @@ use micronode_client::{Client, Message, ReceiveOptions};
 use micronode_protocol::limits::{RECEIVE_MESSAGES, WAIT_MAX};
 use micronode_server::config::duration;
 
-use super::document;
 use super::exec::{Exec, Undone};
 use super::signals::Signals;
+use super::{ack, document};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -17,7 +17,8 @@ use crate::output;
 ///
 /// Prints the message as it is; or with --json one message a line, its body in base64, with the
 /// receipt that acknowledges it; or runs a command for each. What is not acknowledged comes back
-/// when its lease has ended. Exit code 3 when there was no message.
+/// when its lease has ended. Exit code 3 when there was no message; 1 when one could not be
+/// acknowledged any more.
 #[derive(Args)]
 #[command(after_help = "Examples:
   micronode mbox recv jobs --ack
@@ -107,15 +108,15 @@ impl Recv {
                     output::write(&message.body)?;
                 }
             }
-            if self.ack {
-                let receipts: Vec<_> = messages.iter().map(|it| &it.receipt).collect();
-                let acked = client.ack(&self.queue, &receipts).await;
-                acked.map_err(|error| Failure::from(error).about(&self.queue))?;
+            if exit == Exit::NotFound {
+                exit = Exit::Done;
+            }
+            if self.ack && ack(client, &self.queue, &messages).await? != Exit::Done {
+                exit = Exit::Failed;
             }
             // Those behind the first are not waited for.
             wait = Duration::ZERO;
             left -= messages.len();
-            exit = Exit::Done;
         }
         Ok(exit)
     }
