@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use micronode_protocol::limits::{
-    IDEMPOTENCY_KEY_BYTES, RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, WAIT_MAX,
-};
+use micronode_protocol::idempotency::is_idempotency_key;
+use micronode_protocol::limits::{RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, WAIT_MAX};
 use micronode_protocol::name::QueueRef;
 use micronode_protocol::operation::Verdict;
 use serde::Deserialize;
@@ -34,7 +33,7 @@ pub enum Key {
     /// messages a second, [`Key::None`] is the one.
     #[default]
     Random,
-    /// This one, of 1 to 255 printable ASCII characters.
+    /// This one, of 1 to 255 printable ASCII characters, with no space at its ends.
     Given(String),
     /// None. A call is not repeated when the message may have been sent.
     None,
@@ -268,13 +267,12 @@ pub(crate) fn check_queue(queue: &str) -> Result<(), Error> {
 }
 
 fn check_key(key: &str) -> Result<&str, Error> {
-    let fits = (1..=IDEMPOTENCY_KEY_BYTES).contains(&key.len());
-    (fits && key.bytes().all(|byte| byte.is_ascii_graphic()))
+    is_idempotency_key(key)
         .then_some(key)
         .ok_or_else(|| Error::Invalid {
             what: "an idempotency key",
             given: key.escape_debug().to_string(),
-            rule: "1 to 255 printable ASCII characters",
+            rule: "1 to 255 printable ASCII characters, with no space at its ends",
         })
 }
 
