@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use micronode_protocol::idempotency::is_idempotency_key;
-use micronode_protocol::limits::{RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, WAIT_MAX};
+use micronode_protocol::limits::{
+    RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, VISIBILITY_MAX, WAIT_MAX,
+};
 use micronode_protocol::name::QueueRef;
 use micronode_protocol::operation::Verdict;
 use serde::Deserialize;
@@ -55,7 +57,7 @@ pub struct ReceiveOptions {
     pub max: usize,
     /// How long to wait for the first of them. A node waits for 4 s; for longer, it is asked again.
     pub wait: Duration,
-    /// How long they are nobody else's, up to 12 hours; then they may be received again.
+    /// How long they are nobody else's, from 1 ms to 12 hours; then they may be received again.
     pub visibility: Duration,
 }
 
@@ -164,6 +166,7 @@ impl Client {
         options: &ReceiveOptions,
     ) -> Result<Vec<Message>, Error> {
         check_queue(queue)?;
+        check_visibility(options.visibility)?;
         let max = options.max.clamp(1, RECEIVE_MESSAGES) as u16;
         let ends = Instant::now() + options.wait.min(DAY);
         loop {
@@ -199,14 +202,15 @@ impl Client {
         self.settle(queue, Settle::Nack { delay }, receipts).await
     }
 
-    /// Has messages stay nobody else's for `visibility` from now. The verdicts are as those of
-    /// [`Client::ack`].
+    /// Has messages stay nobody else's for `visibility` from now, 1 ms to 12 hours. The verdicts are
+    /// as those of [`Client::ack`].
     pub async fn extend<R: AsRef<str>>(
         &self,
         queue: &str,
         visibility: Duration,
         receipts: &[R],
     ) -> Result<Vec<Verdict>, Error> {
+        check_visibility(visibility)?;
         let extend = Settle::Extend { visibility };
         self.settle(queue, extend, receipts).await
     }
@@ -253,6 +257,9 @@ impl Client {
     }
 }
 
+/// Zero stands for something else over OAP, and what is shorter would be cut to it.
+const VISIBILITY_MIN: Duration = Duration::from_millis(1);
+
 /// Nobody waits for longer in one call.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -263,6 +270,17 @@ pub(crate) fn check_queue(queue: &str) -> Result<(), Error> {
             what: "a queue",
             given: queue.escape_debug().to_string(),
             rule: "1 to 80 of a-z, 0-9, `.`, `_` and `-`; behind them, `.dlq` stands for its dead letters",
+        })
+}
+
+pub(crate) fn check_visibility(visibility: Duration) -> Result<(), Error> {
+    (VISIBILITY_MIN..=VISIBILITY_MAX)
+        .contains(&visibility)
+        .then_some(())
+        .ok_or_else(|| Error::Invalid {
+            what: "the time of a lease",
+            given: format!("{visibility:?}"),
+            rule: "1 ms to 12 hours",
         })
 }
 

@@ -285,6 +285,47 @@ async fn what_is_no_queue_or_no_key_is_not_asked_for() {
     assert!(node.requests().is_empty());
 }
 
+/// Over HTTP the node refused a lease of no time, and over OAP it was one of a millisecond.
+#[tokio::test]
+async fn a_lease_takes_some_time_over_every_wire() {
+    const MS: Duration = Duration::from_millis(1);
+    const HOURS: Duration = Duration::from_secs(12 * 60 * 60);
+    // Nobody is there: what would be sent fails otherwise.
+    for url in ["http://127.0.0.1:1", "oap://127.0.0.1:1"] {
+        let options = ClientOptions {
+            retry: RetryPolicy::NEVER,
+            ..ClientOptions::default()
+        };
+        let client = Client::with_options(url, options).unwrap();
+        for (visibility, is_sent) in [
+            (Duration::ZERO, false),
+            (MS - Duration::from_nanos(1), false),
+            (MS, true),
+            (HOURS, true),
+            (HOURS + MS, false),
+            (Duration::MAX, false),
+        ] {
+            let options = ReceiveOptions {
+                visibility,
+                ..ReceiveOptions::default()
+            };
+            let errors = [
+                client.receive("q", &options).await.unwrap_err(),
+                client.extend("q", visibility, &["r"]).await.unwrap_err(),
+                client
+                    .subscribe("q", 1, visibility)
+                    .try_next()
+                    .await
+                    .unwrap_err(),
+            ];
+            for error in errors {
+                let invalid = matches!(error, Error::Invalid { .. });
+                assert_eq!(invalid, !is_sent, "{url} {visibility:?}: {error:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_subscription_asks_for_what_its_credit_has_left() {
     let given = Mutex::new(0);

@@ -74,7 +74,7 @@ impl Oap {
         SubscribeRequest {
             queue,
             credit,
-            visibility_ms: ms(visibility).max(1),
+            visibility_ms: ms(visibility),
         }
         .encode(&mut fields);
         // The node sends another only when the lease of the oldest has ended.

@@ -56,7 +56,7 @@ impl Oap {
             queue,
             max,
             wait_ms: ms(wait),
-            visibility_ms: ms(visibility).max(1),
+            visibility_ms: ms(visibility),
         }
         .encode(&mut fields);
         let request = Request {
@@ -97,7 +97,7 @@ impl Oap {
                 Operation::Nack
             }
             Settle::Extend { visibility } => {
-                let visibility_ms = ms(visibility).max(1);
+                let visibility_ms = ms(visibility);
                 ExtendRequest {
                     queue,
                     visibility_ms,
