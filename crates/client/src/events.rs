@@ -11,7 +11,8 @@ use crate::{Client, Error};
 pub enum BusEvent {
     /// Something happened.
     Event(Event),
-    /// So many events were missed; 0 where nobody knows how many, as after a restart of the node.
+    /// So many events were missed; 0 where nobody knows how many, as after a restart of the node,
+    /// or after a connection that broke before its first event.
     Lagged(u64),
 }
 
@@ -33,6 +34,7 @@ impl Client {
         self.follow(AllEvents {
             transport: self.transport.clone(),
             last: after.unwrap_or_default().to_owned(),
+            opened: false,
         })
     }
 }
@@ -40,14 +42,23 @@ impl Client {
 struct AllEvents {
     transport: Transport,
     last: String,
+    /// It was listened to.
+    opened: bool,
 }
 
 impl Follow for AllEvents {
     type Feed = Events;
     type Item = BusEvent;
 
+    /// Without an event to go on behind, what happened in between is not told.
+    fn missed(&self) -> Option<BusEvent> {
+        (self.opened && self.last.is_empty()).then_some(BusEvent::Lagged(0))
+    }
+
     async fn open(&mut self) -> Result<Events, Error> {
-        self.transport.events(&self.last).await
+        let events = self.transport.events(&self.last).await?;
+        self.opened = true;
+        Ok(events)
     }
 
     async fn next(&mut self, events: &mut Events) -> Result<BusEvent, Error> {

@@ -14,6 +14,11 @@ pub(crate) trait Follow: Send + 'static {
     type Feed: Send;
     type Item: Send;
 
+    /// What to tell first of the next opening: that something was missed since the one before.
+    fn missed(&self) -> Option<Self::Item> {
+        None
+    }
+
     fn open(&mut self) -> impl Future<Output = Result<Self::Feed, Error>> + Send;
 
     fn next(
@@ -32,13 +37,18 @@ impl<F: Follow> Following<F> {
     async fn next(&mut self) -> Result<F::Item, Error> {
         loop {
             let error = match &mut self.feed {
-                None => match self.followed.open().await {
-                    Ok(feed) => {
-                        self.feed = Some((feed, Instant::now()));
-                        continue;
+                None => {
+                    let missed = self.followed.missed();
+                    match self.followed.open().await {
+                        Ok(feed) => {
+                            self.feed = Some((feed, Instant::now()));
+                            // No progress: the node has told nothing yet.
+                            let Some(missed) = missed else { continue };
+                            return Ok(missed);
+                        }
+                        Err(error) => error,
                     }
-                    Err(error) => error,
-                },
+                }
                 Some((feed, since)) => match self.followed.next(feed).await {
                     Ok(item) => {
                         self.attempts.progressed();

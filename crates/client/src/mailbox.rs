@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use micronode_protocol::idempotency::is_idempotency_key;
 use micronode_protocol::limits::{
-    IDEMPOTENCY_KEY_BYTES, RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, WAIT_MAX,
+    RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, VISIBILITY_MAX, WAIT_MAX,
 };
 use micronode_protocol::name::QueueRef;
 use micronode_protocol::operation::Verdict;
@@ -34,7 +35,7 @@ pub enum Key {
     /// messages a second, [`Key::None`] is the one.
     #[default]
     Random,
-    /// This one, of 1 to 255 printable ASCII characters.
+    /// This one, of 1 to 255 printable ASCII characters, with no space at its ends.
     Given(String),
     /// None. A call is not repeated when the message may have been sent.
     None,
@@ -56,7 +57,7 @@ pub struct ReceiveOptions {
     pub max: usize,
     /// How long to wait for the first of them. A node waits for 4 s; for longer, it is asked again.
     pub wait: Duration,
-    /// How long they are nobody else's, up to 12 hours; then they may be received again.
+    /// How long they are nobody else's, from 1 ms to 12 hours; then they may be received again.
     pub visibility: Duration,
 }
 
@@ -165,6 +166,7 @@ impl Client {
         options: &ReceiveOptions,
     ) -> Result<Vec<Message>, Error> {
         check_queue(queue)?;
+        check_visibility(options.visibility)?;
         let max = options.max.clamp(1, RECEIVE_MESSAGES) as u16;
         let ends = Instant::now() + options.wait.min(DAY);
         loop {
@@ -200,14 +202,15 @@ impl Client {
         self.settle(queue, Settle::Nack { delay }, receipts).await
     }
 
-    /// Has messages stay nobody else's for `visibility` from now. The verdicts are as those of
-    /// [`Client::ack`].
+    /// Has messages stay nobody else's for `visibility` from now, 1 ms to 12 hours. The verdicts are
+    /// as those of [`Client::ack`].
     pub async fn extend<R: AsRef<str>>(
         &self,
         queue: &str,
         visibility: Duration,
         receipts: &[R],
     ) -> Result<Vec<Verdict>, Error> {
+        check_visibility(visibility)?;
         let extend = Settle::Extend { visibility };
         self.settle(queue, extend, receipts).await
     }
@@ -254,6 +257,9 @@ impl Client {
     }
 }
 
+/// Zero stands for something else over OAP, and what is shorter would be cut to it.
+const VISIBILITY_MIN: Duration = Duration::from_millis(1);
+
 /// Nobody waits for longer in one call.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -267,14 +273,24 @@ pub(crate) fn check_queue(queue: &str) -> Result<(), Error> {
         })
 }
 
+pub(crate) fn check_visibility(visibility: Duration) -> Result<(), Error> {
+    (VISIBILITY_MIN..=VISIBILITY_MAX)
+        .contains(&visibility)
+        .then_some(())
+        .ok_or_else(|| Error::Invalid {
+            what: "the time of a lease",
+            given: format!("{visibility:?}"),
+            rule: "1 ms to 12 hours",
+        })
+}
+
 fn check_key(key: &str) -> Result<&str, Error> {
-    let fits = (1..=IDEMPOTENCY_KEY_BYTES).contains(&key.len());
-    (fits && key.bytes().all(|byte| byte.is_ascii_graphic()))
+    is_idempotency_key(key)
         .then_some(key)
         .ok_or_else(|| Error::Invalid {
             what: "an idempotency key",
             given: key.escape_debug().to_string(),
-            rule: "1 to 255 printable ASCII characters",
+            rule: "1 to 255 printable ASCII characters, with no space at its ends",
         })
 }
 

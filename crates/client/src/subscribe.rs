@@ -1,12 +1,13 @@
 //! Messages of a queue as they come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 
 use crate::follow::Follow;
-use crate::mailbox::check_queue;
-use crate::transport::{Subscription, Transport};
+use crate::mailbox::{check_queue, check_visibility};
+use crate::transport::{Credit, Subscription, Transport};
 use crate::{Client, Error, Message};
 
 impl Client {
@@ -14,7 +15,7 @@ impl Client {
     ///
     /// At most `credit` of them (up to 1024, and at least one) are out at a time: received through
     /// this stream and neither acknowledged nor returned with this client, nor past their
-    /// `visibility`. Whoever drops the stream should return what it still holds, or wait.
+    /// `visibility` (1 ms to 12 hours). Whoever drops the stream should return what it still holds, or wait.
     ///
     /// Over OAP the node counts, also what others acknowledge, and begins anew when a connection
     /// broke; over HTTP this client counts, and asks again and again.
@@ -28,6 +29,7 @@ impl Client {
             transport: self.transport.clone(),
             queue: queue.to_owned(),
             credit,
+            account: None,
             visibility,
         })
     }
@@ -37,6 +39,8 @@ struct Queue {
     transport: Transport,
     queue: String,
     credit: u16,
+    /// What is out, where this client counts. It outlives a way that breaks.
+    account: Option<Arc<Credit>>,
     visibility: Duration,
 }
 
@@ -46,8 +50,10 @@ impl Follow for Queue {
 
     async fn open(&mut self) -> Result<Subscription, Error> {
         check_queue(&self.queue)?;
-        self.transport
-            .subscribe(&self.queue, self.credit, self.visibility)
+        check_visibility(self.visibility)?;
+        let (transport, account) = (&self.transport, &mut self.account);
+        transport
+            .subscribe(&self.queue, self.credit, account, self.visibility)
             .await
     }
 

@@ -28,6 +28,7 @@ use crate::{
     BusEvent, ClientOptions, Error, Expected, Grant, Message, MintOptions, Minted, NameEntry,
     NameEvent, Named, ObjectInfo, QueueStats, Redriven, Sent, Token, Verdict,
 };
+pub(crate) use credit::Credit;
 use credit::Credits;
 use origin::{Origin, Scheme};
 
@@ -315,16 +316,19 @@ impl Transport {
         authorised!(self, redrive(queue, limit))
     }
 
-    /// The messages of a queue as they come, with up to `credit` of them out at a time.
+    /// The messages of a queue as they come, with up to `credit` of them out at a time. Over HTTP
+    /// they are counted in `account`, which the ways of one subscription share.
     pub(crate) async fn subscribe(
         &self,
         queue: &str,
         credit: u16,
+        account: &mut Option<Arc<Credit>>,
         visibility: Duration,
     ) -> Result<Subscription, Error> {
         let credit = credit.clamp(1, SUBSCRIPTION_CREDIT);
         let Wire::Oap(oap) = &self.wire else {
-            let polls = polls::Polls::new(self, queue, credit, visibility);
+            let account = account.get_or_insert_with(|| self.credits.open(credit));
+            let polls = polls::Polls::new(self, queue, Arc::clone(account), visibility);
             return Ok(Subscription::Http(polls));
         };
         let lease = self.lease().await?;

@@ -1,7 +1,5 @@
 //! Names as they change.
 
-use std::mem;
-
 use futures_util::stream::BoxStream;
 use micronode_protocol::Address;
 
@@ -54,37 +52,22 @@ struct Names {
     told: bool,
 }
 
-/// One way by which names are told.
-struct Way {
-    watch: Watch,
-    /// It follows one that broke, and tells everything again.
-    again: bool,
-    held: Option<NameEvent>,
-}
-
 impl Follow for Names {
-    type Feed = Way;
+    type Feed = Watch;
     type Item = NameEvent;
 
-    async fn open(&mut self) -> Result<Way, Error> {
-        check_prefix(&self.prefix)?;
-        Ok(Way {
-            watch: self.transport.watch(&self.prefix).await?,
-            again: self.told,
-            held: None,
-        })
+    fn missed(&self) -> Option<NameEvent> {
+        self.told.then_some(NameEvent::Lagged(0))
     }
 
-    async fn next(&mut self, way: &mut Way) -> Result<NameEvent, Error> {
-        if let Some(event) = way.held.take() {
-            return Ok(event);
-        }
-        let event = way.watch.next().await?;
+    async fn open(&mut self) -> Result<Watch, Error> {
+        check_prefix(&self.prefix)?;
+        self.transport.watch(&self.prefix).await
+    }
+
+    async fn next(&mut self, watch: &mut Watch) -> Result<NameEvent, Error> {
+        let event = watch.next().await?;
         self.told = true;
-        if mem::take(&mut way.again) {
-            way.held = Some(event);
-            return Ok(NameEvent::Lagged(0));
-        }
         Ok(event)
     }
 }

@@ -14,7 +14,7 @@ use micronode_client::{
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Long enough for anything that happens at all.
 const SOON: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ async fn a_message_goes_with_its_key_and_delay() {
     })
     .await;
     let options = SendOptions {
-        key: Key::Given("order-7".into()),
+        key: Key::Given("order 7".into()),
         delay: Some(Duration::from_secs(5)),
     };
     let sent = client(&node).send("jobs", "hello".into(), &options).await;
@@ -64,7 +64,7 @@ async fn a_message_goes_with_its_key_and_delay() {
     };
     assert_eq!(sent.unwrap(), expected);
     let request = node.requests().pop().unwrap();
-    assert_eq!(request.header("idempotency-key"), Some("order-7"));
+    assert_eq!(request.header("idempotency-key"), Some("order 7"));
     assert_eq!(request.header("delay"), Some("5000ms"));
 }
 
@@ -274,7 +274,7 @@ async fn what_is_no_queue_or_no_key_is_not_asked_for() {
         let error = messages.try_next().await.unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{queue}: {error:?}");
     }
-    for key in ["", "a b", "é", "a\r\nb", &"k".repeat(256)] {
+    for key in ["", " a", "é", "a\r\nb", &"k".repeat(256)] {
         let options = SendOptions {
             key: Key::Given(key.into()),
             delay: None,
@@ -283,6 +283,47 @@ async fn what_is_no_queue_or_no_key_is_not_asked_for() {
         assert!(matches!(error, Error::Invalid { .. }), "{key}: {error:?}");
     }
     assert!(node.requests().is_empty());
+}
+
+/// Over HTTP the node refused a lease of no time, and over OAP it was one of a millisecond.
+#[tokio::test]
+async fn a_lease_takes_some_time_over_every_wire() {
+    const MS: Duration = Duration::from_millis(1);
+    const HOURS: Duration = Duration::from_secs(12 * 60 * 60);
+    // Nobody is there: what would be sent fails otherwise.
+    for url in ["http://127.0.0.1:1", "oap://127.0.0.1:1"] {
+        let options = ClientOptions {
+            retry: RetryPolicy::NEVER,
+            ..ClientOptions::default()
+        };
+        let client = Client::with_options(url, options).unwrap();
+        for (visibility, is_sent) in [
+            (Duration::ZERO, false),
+            (MS - Duration::from_nanos(1), false),
+            (MS, true),
+            (HOURS, true),
+            (HOURS + MS, false),
+            (Duration::MAX, false),
+        ] {
+            let options = ReceiveOptions {
+                visibility,
+                ..ReceiveOptions::default()
+            };
+            let errors = [
+                client.receive("q", &options).await.unwrap_err(),
+                client.extend("q", visibility, &["r"]).await.unwrap_err(),
+                client
+                    .subscribe("q", 1, visibility)
+                    .try_next()
+                    .await
+                    .unwrap_err(),
+            ];
+            for error in errors {
+                let invalid = matches!(error, Error::Invalid { .. });
+                assert_eq!(invalid, !is_sent, "{url} {visibility:?}: {error:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -334,4 +375,51 @@ async fn a_subscription_asks_for_what_its_credit_has_left() {
     assert_eq!(max, ["3", "1", "1"]);
     let paths: Vec<_> = node.requests().iter().map(|it| it.path.clone()).collect();
     assert!(paths[0].ends_with("&wait=4000ms&visibility=60000ms"));
+}
+
+/// A lease used to count from the request. A message that came late in a long poll was no longer
+/// out as soon as it was there, and the next was received in spite of a credit of one.
+#[tokio::test]
+async fn a_lease_counts_from_the_answer_however_long_the_node_waited() {
+    const LATE: Duration = Duration::from_millis(500);
+    const VISIBILITY: Duration = Duration::from_millis(400);
+    let node = Node::start(|request, before| {
+        request.body.as_ref()?;
+        let messages = json!({"messages": [message(before)]}).to_string();
+        let late = if before == 0 { LATE } else { Duration::ZERO };
+        Some(Reply::SendLate(late, answer(200, &[], messages.as_bytes())))
+    })
+    .await;
+    let mut messages = client(&node).subscribe("q", 1, VISIBILITY);
+    let began = Instant::now();
+    for id in ["m0", "m1"] {
+        let next = timeout(SOON, messages.try_next()).await.unwrap();
+        assert_eq!(next.unwrap().unwrap().id, id);
+    }
+    assert!(began.elapsed() >= LATE + VISIBILITY);
+}
+
+/// After any error, all of the credit used to be free again: each busy moment of the node let as
+/// many messages out once more, on top of those that were being worked on.
+#[tokio::test]
+async fn a_subscription_that_failed_in_between_remembers_what_is_out() {
+    let node = Node::start(|request, before| {
+        request.body.as_ref()?;
+        Some(match before {
+            1 => Reply::Send(problem(503, "overloaded", &[("retry-after", "0")])),
+            _ => document(200, &json!({"messages": [message(before)]})),
+        })
+    })
+    .await;
+    let mut messages = client(&node).subscribe("q", 2, SOON);
+    for id in ["m0", "m2"] {
+        let next = timeout(SOON, messages.try_next()).await.unwrap();
+        assert_eq!(next.unwrap().unwrap().id, id);
+    }
+    let max: Vec<_> = node
+        .requests()
+        .iter()
+        .map(|it| it.path["/mbox/q/recv?max=".len()..][..1].to_owned())
+        .collect();
+    assert_eq!(max, ["2", "1", "1"]);
 }

@@ -288,6 +288,44 @@ async fn events_go_on_behind_the_last_one_that_came() {
     assert!(told.next().await.is_none());
 }
 
+/// A way that broke before its first event left nothing to go on behind: what happened until the
+/// next one was open was lost without a word.
+#[tokio::test]
+async fn events_that_nobody_can_count_are_told_as_missed() {
+    let node = Node::start(|_, before| {
+        Some(match before {
+            0 => Reply::SendAndClose(Vec::new()),
+            1 => Reply::SendAndClose(events(":\n\n")),
+            _ => Reply::SendAndDiscard(events(&sse(7, "health", &json!({})))),
+        })
+    })
+    .await;
+    let mut told = client(&node).events(None);
+    let event = BusEvent::Event(Event {
+        id: "boot-7".into(),
+        kind: "health".into(),
+        data: "{}".into(),
+    });
+    // None for the one that was never open.
+    for expected in [BusEvent::Lagged(0), event] {
+        let next = timeout(SOON, told.try_next()).await.unwrap();
+        assert_eq!(next.unwrap(), Some(expected));
+    }
+    assert_eq!(node.requests().len(), 3);
+}
+
+/// What is told of a break is not told by the node, whose attempts are still counted.
+#[tokio::test]
+async fn a_node_that_ends_every_stream_at_once_is_given_up() {
+    let node = Node::start(|_, _| Some(Reply::SendAndClose(events("")))).await;
+    let told: Vec<_> = client(&node).events(None).collect().await;
+    assert_eq!((told.len(), node.requests().len()), (3, 3));
+    for told in &told[..2] {
+        assert_eq!(*told.as_ref().unwrap(), BusEvent::Lagged(0));
+    }
+    told[2].as_ref().unwrap_err();
+}
+
 #[tokio::test]
 async fn what_is_no_stream_of_events_ends_it() {
     let cut = "data: ".to_owned() + &"x".repeat(20_000) + "\n\n";

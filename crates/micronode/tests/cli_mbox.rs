@@ -3,9 +3,11 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, kill_process_group, prlimit};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::bench::{Bench, assert_exit};
 use support::wait_until;
@@ -167,11 +169,11 @@ fn a_command_deals_with_each_message_and_its_success_acknowledges_it() {
             format!("jobs {} 1 bad\n", ids[2]),
         ];
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected.concat());
-        // Back in its queue, and nothing else.
-        assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
-        let all = ["mbox", "recv", "jobs", "--exec", "cat", "--max", "9"];
-        assert_eq!(it.done(&all), b"bad\n");
-        assert_none(&it, &all);
+        // Back in its queue, and nothing else, where it rests for a second.
+        assert_eq!(it.json(&["mbox", "stats", "jobs"])["delayed"], 1);
+        let next = ["mbox", "recv", "jobs", "--exec", "cat", "--max", "1"];
+        assert_none(&it, &next);
+        assert_eq!(it.done(&[&next[..], &["--wait", "4s"]].concat()), b"bad\n");
         assert_eq!(counts(&it, "jobs"), [0, 0, 0]);
     }
 }
@@ -204,18 +206,118 @@ fn a_message_stays_its_commands_own_while_it_runs() {
     }
 }
 
+/// Its end used to be noticed only when the node had answered, or not, to the last wish for a
+/// longer lease.
 #[test]
-fn an_interrupt_lets_the_command_end_and_begins_no_other() {
+fn a_command_that_ends_is_not_waited_for_because_of_its_lease() {
     for it in Bench::over_each_protocol() {
         send(&it, "jobs", "1");
-        send(&it, "jobs", "2");
-        let command = "echo begun; sleep 1; echo ended";
+        let command = "echo $$; sleep 1";
+        let exec = ["mbox", "recv", "jobs", "--exec", command];
+        let mut works = it.start(&[&exec[..], &["--visibility", "300ms", "--max", "1"]].concat());
+        let process = PathBuf::from("/proc").join(works.line());
+        it.node.signal(Signal::STOP);
+        wait_until("the command being reaped", || !process.exists());
+        // Nor is it for the node to hold up somebody who is in a hurry.
+        for signal in [Signal::INT, Signal::TERM] {
+            kill_process(Pid::from_child(&works.child), signal).unwrap();
+        }
+        assert_eq!(works.exit(), Some(1));
+    }
+}
+
+/// The interrupt key of a terminal signals all processes in front of it, and used to kill the
+/// command, too; SIGTERM ended the worker alone, and the command went on without its message.
+#[test]
+fn a_signal_lets_the_command_end_and_begins_no_other() {
+    for it in Bench::over_each_protocol() {
+        for signal in [Signal::INT, Signal::TERM] {
+            send(&it, "jobs", "1");
+            send(&it, "jobs", "2");
+            let command = "echo begun; sleep 2; echo ended";
+            let exec = ["mbox", "recv", "jobs", "--exec", command];
+            // Shorter than the command, so that its lease is prolonged behind the signal, too.
+            let mut works = it.start(&[&exec[..], &["--visibility", "1s"]].concat());
+            assert_eq!(works.line(), "begun");
+            kill_process_group(Pid::from_child(&works.child), signal).unwrap();
+            assert_eq!(works.line(), "ended");
+            assert_eq!(works.exit(), Some(0));
+            assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
+            it.done(&["mbox", "purge", "jobs"]);
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_who_waits_for_a_message() {
+    for it in Bench::over_each_protocol() {
+        for signal in [Signal::INT, Signal::TERM] {
+            send(&it, "jobs", "1");
+            let mut works = it.start(&["mbox", "recv", "jobs", "--exec", "echo done"]);
+            assert_eq!(works.line(), "done");
+            kill_process(Pid::from_child(&works.child), signal).unwrap();
+            assert_eq!(works.exit(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn the_second_signal_kills_the_command_and_returns_the_message() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "1");
+        let command = "echo begun; sleep 600 & wait; echo ended";
         let mut works = it.start(&["mbox", "recv", "jobs", "--exec", command]);
         assert_eq!(works.line(), "begun");
-        kill_process(Pid::from_child(&works.child), Signal::INT).unwrap();
-        assert_eq!(works.line(), "ended");
-        assert_eq!(works.child.wait().unwrap().code(), Some(0));
+        for signal in [Signal::INT, Signal::TERM] {
+            kill_process_group(Pid::from_child(&works.child), signal).unwrap();
+        }
+        // What the shell started holds stdout, too.
+        works.assert_no_more_lines();
+        assert_eq!(works.exit(), Some(1));
         assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
+    }
+}
+
+/// Used to be a failure of the message like any other: a misspelt command made dead letters of a
+/// whole queue within seconds.
+#[test]
+fn a_command_that_is_not_there_ends_the_worker() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("no-program"), b"").unwrap();
+        for (command, says) in [("./missing", "127"), ("./no-program", "126")] {
+            send(&it, "jobs", "1");
+            send(&it, "jobs", "2");
+            let exec = ["mbox", "recv", "jobs", "--exec", command, "--max", "9"];
+            let output = it.run(&exec);
+            assert_exit(&output, 1);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(says), "{error}");
+            assert_eq!(counts(&it, "jobs"), [2, 0, 0]);
+            it.done(&["mbox", "purge", "jobs"]);
+        }
+    }
+}
+
+/// The same where this host is out of something that a process needs.
+#[test]
+fn a_shell_that_cannot_be_started_ends_the_worker() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "1");
+        let mut works = it.start(&["mbox", "recv", "jobs", "--exec", "echo done"]);
+        assert_eq!(works.line(), "done");
+        wait_until("the message being acknowledged", || {
+            counts(&it, "jobs") == [0, 0, 0]
+        });
+        // Those that it has open stay so.
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        prlimit(Some(Pid::from_child(&works.child)), Resource::Nofile, none).unwrap();
+        send(&it, "jobs", "2");
+        send(&it, "jobs", "3");
+        assert_eq!(works.exit(), Some(1));
+        assert_eq!(counts(&it, "jobs"), [2, 0, 0]);
     }
 }
 
@@ -231,5 +333,40 @@ fn a_tail_prints_and_acknowledges_what_comes() {
         wait_until("everything being acknowledged", || {
             counts(&it, "log") == [0, 0, 0]
         });
+    }
+}
+
+/// What the node said of an acknowledgement was not looked at: who printed too slowly got
+/// everything twice, and was never told why.
+#[test]
+fn who_prints_for_longer_than_the_lease_is_told() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("large"), vec![b'x'; 200 * 1024]).unwrap();
+        for verb in [&["recv", "jobs", "--ack"][..], &["tail", "jobs"]] {
+            it.done(&["mbox", "send", "jobs", "large"]);
+            let mut prints = it.piped(&[&["mbox"], verb].concat());
+            // It waits for somebody to read what it prints, until the message is no more its own.
+            wait_until("the message being received", || {
+                counts(&it, "jobs") == [0, 1, 0]
+            });
+            it.done(&["mbox", "purge", "jobs"]);
+            let mut printed = vec![0; 200 * 1024];
+            prints
+                .stdout
+                .take()
+                .unwrap()
+                .read_exact(&mut printed)
+                .unwrap();
+            let mut error = String::new();
+            let mut stderr = BufReader::new(prints.stderr.take().unwrap());
+            stderr.read_line(&mut error).unwrap();
+            assert!(error.contains("its lease had ended"), "{error}");
+            if verb[0] == "recv" {
+                assert_eq!(prints.wait().unwrap().code(), Some(1));
+            } else {
+                prints.kill().unwrap();
+                prints.wait().unwrap();
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! - [`connection`]: what a node makes of the frames of one connection, as a state machine.
 //! - [`capability`]: what a right looks like: macaroons, their caveats, and signed grants.
 //! - [`name`]: how names and queues are spelled.
+//! - [`idempotency`]: how idempotency keys are spelled.
 //! - [`operation`]: the operations below the framing, and the fields of their payloads.
 
 pub mod address;
@@ -26,6 +27,7 @@ pub mod error;
 pub mod frame;
 pub mod group;
 pub mod hasher;
+pub mod idempotency;
 pub mod limits;
 pub mod manifest;
 pub mod name;

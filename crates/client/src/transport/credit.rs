@@ -41,7 +41,7 @@ impl Credits {
 
 /// Of one subscription.
 #[derive(Debug)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     most: usize,
     /// Receipts of what is out, and when each lease ends; at most as many as `most`.
     leases: Mutex<HashMap<String, Instant>>,
@@ -69,10 +69,11 @@ impl Credit {
         }
     }
 
-    /// These were received by a request made at `asked_at`: the leases end no later than that.
-    pub(super) fn take(&self, messages: &[Message], asked_at: Instant, visibility: Duration) {
+    /// These have just been received: their leases end no later than `visibility` from now. The
+    /// request says nothing of that, as a lease begins when the node has waited for its message.
+    pub(super) fn take(&self, messages: &[Message], visibility: Duration) {
         let receipts = messages.iter().map(|message| message.receipt.clone());
-        let ends = asked_at + visibility;
+        let ends = Instant::now() + visibility;
         self.leases.lock().extend(receipts.map(|it| (it, ends)));
     }
 
@@ -128,8 +129,8 @@ mod tests {
         let credits = Credits::default();
         let (credit, other) = (credits.open(3), credits.open(1));
         assert_eq!(free(&credit).await, Some(3));
-        credit.take(&messages(&["a", "b", "c"]), Instant::now(), 30 * SECOND);
-        other.take(&messages(&["d"]), Instant::now(), 30 * SECOND);
+        credit.take(&messages(&["a", "b", "c"]), 30 * SECOND);
+        other.take(&messages(&["d"]), 30 * SECOND);
         assert_eq!(free(&credit).await, None);
         credits.settled(Settle::Ack, &["d", "x"], &[Verdict::Ok, Verdict::Unknown]);
         assert_eq!((free(&credit).await, free(&other).await), (None, Some(1)));
@@ -152,7 +153,7 @@ mod tests {
         let credits = Arc::new(Credits::default());
         let credit = credits.open(1);
         for acked in [true, false] {
-            credit.take(&messages(&["a"]), Instant::now(), 30 * SECOND);
+            credit.take(&messages(&["a"]), 30 * SECOND);
             let waits = tokio::spawn({
                 let credit = Arc::clone(&credit);
                 async move { credit.free().await }

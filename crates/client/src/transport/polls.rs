@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micronode_protocol::limits::{RECEIVE_MESSAGES, WAIT_MAX};
-use tokio::time::Instant;
 
 use super::Transport;
 use super::credit::Credit;
@@ -24,14 +23,14 @@ impl Polls {
     pub(super) fn new(
         transport: &Transport,
         queue: &str,
-        credit: u16,
+        credit: Arc<Credit>,
         visibility: Duration,
     ) -> Self {
         Polls {
             transport: transport.clone(),
             queue: queue.to_owned(),
             visibility,
-            credit: transport.credits.open(credit),
+            credit,
             received: VecDeque::new(),
         }
     }
@@ -42,12 +41,11 @@ impl Polls {
                 return Ok(message);
             }
             let max = self.credit.free().await.min(RECEIVE_MESSAGES) as u16;
-            let (asked_at, visibility) = (Instant::now(), self.visibility);
             let receive = self
                 .transport
-                .receive(&self.queue, max, WAIT_MAX, visibility);
+                .receive(&self.queue, max, WAIT_MAX, self.visibility);
             let messages = receive.await?;
-            self.credit.take(&messages, asked_at, visibility);
+            self.credit.take(&messages, self.visibility);
             self.received.extend(messages);
         }
     }

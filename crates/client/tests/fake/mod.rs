@@ -9,6 +9,7 @@ pub mod oap;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use micronode_protocol::limits::GROUP_BYTES;
 use micronode_protocol::{Address, ObjectHasher};
@@ -44,6 +45,8 @@ impl Request {
 pub enum Reply {
     /// Sends these bytes and goes on.
     Send(Vec<u8>),
+    /// Sends these bytes after this time and goes on.
+    SendLate(Duration, Vec<u8>),
     /// Sends these bytes and closes the connection.
     SendAndClose(Vec<u8>),
     /// Sends these bytes, then discards what the client still sends.
@@ -258,6 +261,10 @@ async fn serve(
             .expect("the body was read")
         {
             Reply::Send(bytes) => socket.write_all(&bytes).await?,
+            Reply::SendLate(time, bytes) => {
+                tokio::time::sleep(time).await;
+                socket.write_all(&bytes).await?;
+            }
             Reply::SendAndClose(bytes) => return socket.write_all(&bytes).await,
             Reply::SendAndDiscard(bytes) => {
                 socket.write_all(&bytes).await?;

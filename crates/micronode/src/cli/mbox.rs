@@ -2,6 +2,7 @@
 
 mod exec;
 mod recv;
+mod signals;
 
 use std::ffi::OsStr;
 use std::io;
@@ -293,6 +294,7 @@ impl Tail {
     async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
         let failure = |error| Failure::from(error).about(&self.queue);
         let mut messages = client.subscribe(&self.queue, TAIL_CREDIT, VISIBILITY);
+        let mut exit = Exit::Done;
         while let Some(message) = messages.try_next().await.map_err(failure)? {
             if as_json {
                 output::line(true, String::new, || document(&message))?;
@@ -303,11 +305,27 @@ impl Tail {
                 }
                 output::write(&body)?;
             }
-            let acked = client.ack(&self.queue, &[&message.receipt]).await;
-            acked.map_err(failure)?;
+            if ack(client, &self.queue, &[message]).await? != Exit::Done {
+                exit = Exit::Failed;
+            }
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
+}
+
+/// Acknowledges messages that were printed, and reports those that may come again.
+async fn ack(client: &Client, queue: &str, messages: &[Message]) -> Result<Exit, Failure> {
+    let receipts: Vec<_> = messages.iter().map(|message| &message.receipt).collect();
+    let verdicts = client.ack(queue, &receipts).await;
+    let verdicts = verdicts.map_err(|error| Failure::from(error).about(queue))?;
+    let mut exit = Exit::Done;
+    for (message, verdict) in messages.iter().zip(verdicts) {
+        if verdict != Verdict::Ok {
+            let late = "printed, but its lease had ended by then: it may be received again";
+            exit = exit.then(&Failure::new(Exit::Failed, late).about(&message.id));
+        }
+    }
+    Ok(exit)
 }
 
 /// A message as the node's HTTP has it.

@@ -1,8 +1,9 @@
 //! The command line at work: a node, and a directory to call it from.
 
-use super::{Node, PATIENCE};
+use super::{Node, PATIENCE, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -23,7 +24,9 @@ impl Bench {
 
     /// One for each protocol, each with a node of its own.
     pub fn over_each_protocol() -> Vec<Self> {
-        vec![Self::new()]
+        let (http, mut oap) = (Self::new(), Self::new());
+        oap.url = format!("oap://{}", oap.node.oap());
+        vec![http, oap]
     }
 
     pub fn of(node: Node) -> Self {
@@ -81,8 +84,11 @@ impl Bench {
         child.wait_with_output().unwrap()
     }
 
-    fn piped(&self, arguments: &[&str]) -> Child {
+    /// Starts it; the test has its pipes.
+    pub fn piped(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
+            // So that a test may signal it as a terminal would, and nothing else.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -110,6 +116,22 @@ impl Running {
     pub fn line(&self) -> String {
         let line = self.lines.recv_timeout(PATIENCE);
         line.expect("a line in time")
+    }
+
+    /// Waits until it has ended by itself; its exit code, if it has one.
+    #[track_caller]
+    pub fn exit(&mut self) -> Option<i32> {
+        wait_until("the command ending", || {
+            self.child.try_wait().unwrap().is_some()
+        });
+        self.child.wait().unwrap().code()
+    }
+
+    /// Whatever may write to its stdout has ended.
+    #[track_caller]
+    pub fn assert_no_more_lines(&self) {
+        let line = self.lines.recv_timeout(PATIENCE);
+        assert_eq!(line, Err(mpsc::RecvTimeoutError::Disconnected));
     }
 }
 

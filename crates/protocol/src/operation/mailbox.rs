@@ -6,7 +6,7 @@
 use bytes::BufMut;
 
 use super::fields::{Field, FieldsError, Parsed, Reader, fields, front, whole};
-use crate::limits::{IDEMPOTENCY_KEY_BYTES, RECEIPTS};
+use crate::limits::{IDEMPOTENCY_KEY_BYTES, RECEIPT_CHARS, RECEIPTS};
 use crate::name::QueueRef;
 
 fields! {
@@ -191,6 +191,9 @@ pub struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
+    /// Most bytes in front of the body: two texts and three numbers.
+    pub const HEAD_BYTES_MAX: usize = 2 * (2 + RECEIPT_CHARS) + 4 + 8 + 4;
+
     /// Writes what stands in front of the body, its length too. The body is left to the caller, who
     /// may have it without a copy.
     pub fn encode(&self, buffer: &mut impl BufMut) {

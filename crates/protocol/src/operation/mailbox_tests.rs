@@ -64,6 +64,21 @@ fn verdicts_are_what_engines_and_people_call_them() {
 }
 
 #[test]
+fn what_stands_in_front_of_a_body_has_a_longest_length() {
+    let text = "x".repeat(RECEIPT_CHARS);
+    let delivery = Delivery {
+        id: &text,
+        receipt: &text,
+        attempt: u32::MAX,
+        enqueued_ms: u64::MAX,
+        body: b"",
+    };
+    let mut head = Vec::new();
+    delivery.encode(&mut head);
+    assert_eq!(head.len(), Delivery::HEAD_BYTES_MAX);
+}
+
+#[test]
 fn a_body_has_a_cap_that_is_seen_before_the_body() {
     let fields = |length: usize| {
         let length = (length as u32).to_be_bytes();

@@ -4,9 +4,9 @@ use super::CallError;
 use bytes::Bytes;
 use micronode_engine::mailbox::{Delivery, Verdict};
 use micronode_protocol::ErrorCode;
+use micronode_protocol::idempotency::is_idempotency_key;
 use micronode_protocol::limits::{
-    DELAY_MAX, IDEMPOTENCY_KEY_BYTES, RECEIPTS, RECEIVE_MESSAGES, SUBSCRIPTION_CREDIT,
-    VISIBILITY_MAX, WAIT_MAX,
+    DELAY_MAX, RECEIPTS, RECEIVE_MESSAGES, SUBSCRIPTION_CREDIT, VISIBILITY_MAX, WAIT_MAX,
 };
 use micronode_protocol::name::QueueRef;
 use std::time::Duration;
@@ -82,12 +82,11 @@ fn within(time: Duration, most: Duration, detail: &'static str) -> Result<Durati
 
 /// An idempotency key.
 pub(crate) fn check_key(text: &str) -> Result<(), CallError> {
-    let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if (1..=IDEMPOTENCY_KEY_BYTES).contains(&text.len()) && printable {
+    if is_idempotency_key(text) {
         return Ok(());
     }
     Err(bad_request(
-        "an idempotency key is printable ASCII of at most 255 characters",
+        "an idempotency key is printable ASCII of at most 255 characters, with no space at its ends",
     ))
 }
 

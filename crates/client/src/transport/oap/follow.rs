@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::super::{EVENT_BYTES, NOT_A_NAME, NOT_AN_EVENT, NOT_OF_A_QUEUE};
 use super::call::Call;
-use super::mailbox::{DELIVERY_BYTES, message, ms};
+use super::mailbox::{message, ms};
 use super::notices::{Notice, Room};
 use super::stream::Request;
 use super::{Oap, On, Until};
@@ -74,13 +74,13 @@ impl Oap {
         SubscribeRequest {
             queue,
             credit,
-            visibility_ms: ms(visibility).max(1),
+            visibility_ms: ms(visibility),
         }
         .encode(&mut fields);
         // The node sends another only when the lease of the oldest has ended.
         let room = Room {
             notices: credit.into(),
-            bytes: MESSAGE_BYTES_MAX + DELIVERY_BYTES,
+            bytes: MESSAGE_BYTES_MAX + Delivery::HEAD_BYTES_MAX,
             // What is no delivery at all is found out by who takes it.
             is_whole: |payload| !matches!(Delivery::parse(payload), Ok(None)),
             forgets: true,

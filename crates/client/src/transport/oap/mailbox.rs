@@ -16,9 +16,6 @@ use super::stream::Request;
 use crate::mailbox::Settle;
 use crate::{Error, Message, QueueStats, Redriven, Sent, clock};
 
-/// Most bytes of what stands in front of a message's body.
-pub(super) const DELIVERY_BYTES: usize = 2 * (2 + RECEIPT_CHARS) + 4 + 8 + 4;
-
 /// Bytes of the statistics of a queue, with room for white space and members to come.
 const STATS_BYTES: usize = 4096;
 
@@ -59,7 +56,7 @@ impl Oap {
             queue,
             max,
             wait_ms: ms(wait),
-            visibility_ms: ms(visibility).max(1),
+            visibility_ms: ms(visibility),
         }
         .encode(&mut fields);
         let request = Request {
@@ -68,7 +65,7 @@ impl Oap {
             body: Bytes::new(),
             last: true,
             // The bodies of several messages are one-shot in all, and so is the body of one.
-            allowed: ONE_SHOT_BYTES + RECEIVE_MESSAGES * DELIVERY_BYTES,
+            allowed: ONE_SHOT_BYTES + RECEIVE_MESSAGES * Delivery::HEAD_BYTES_MAX,
             room: None,
         };
         let mut answer = self.ask_for(request, wait).await?;
@@ -100,7 +97,7 @@ impl Oap {
                 Operation::Nack
             }
             Settle::Extend { visibility } => {
-                let visibility_ms = ms(visibility).max(1);
+                let visibility_ms = ms(visibility);
                 ExtendRequest {
                     queue,
                     visibility_ms,

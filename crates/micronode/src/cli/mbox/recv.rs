@@ -1,16 +1,15 @@
 //! `micronode mbox recv`: print messages, or have a command deal with each.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
-use futures_util::future::{Either, select};
 use micronode_client::{Client, Message, ReceiveOptions};
 use micronode_protocol::limits::{RECEIVE_MESSAGES, WAIT_MAX};
 use micronode_server::config::duration;
 
-use super::document;
-use super::exec::Exec;
+use super::exec::{Exec, Undone};
+use super::signals::Signals;
+use super::{ack, document};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -18,7 +17,8 @@ use crate::output;
 ///
 /// Prints the message as it is; or with --json one message a line, its body in base64, with the
 /// receipt that acknowledges it; or runs a command for each. What is not acknowledged comes back
-/// when its lease has ended. Exit code 3 when there was no message.
+/// when its lease has ended. Exit code 3 when there was no message; 1 when one could not be
+/// acknowledged any more.
 #[derive(Args)]
 #[command(after_help = "Examples:
   micronode mbox recv jobs --ack
@@ -44,8 +44,12 @@ pub(super) struct Recv {
     ///
     /// The message is on its standard input; MICRO_QUEUE, MICRO_MESSAGE_ID and MICRO_ATTEMPT say
     /// which it is. While it runs, the message stays its own; when it succeeds, the message is
-    /// acknowledged, and otherwise returned to the queue. Exit code 1 when any failed. An interrupt
-    /// lets the command end.
+    /// acknowledged, and otherwise returned to the queue, where it rests for 1s, and twice as long
+    /// each time more, up to 5m. Exit code 1 when any failed.
+    ///
+    /// A first SIGINT or SIGTERM lets the command end, and begins no other; a second one kills it,
+    /// with all that it started, and returns the message. A command that cannot be run (the shell
+    /// says so with 126 or 127) ends this too, and the message is returned.
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
 }
@@ -104,15 +108,15 @@ impl Recv {
                     output::write(&message.body)?;
                 }
             }
-            if self.ack {
-                let receipts: Vec<_> = messages.iter().map(|it| &it.receipt).collect();
-                let acked = client.ack(&self.queue, &receipts).await;
-                acked.map_err(|error| Failure::from(error).about(&self.queue))?;
+            if exit == Exit::NotFound {
+                exit = Exit::Done;
+            }
+            if self.ack && ack(client, &self.queue, &messages).await? != Exit::Done {
+                exit = Exit::Failed;
             }
             // Those behind the first are not waited for.
             wait = Duration::ZERO;
             left -= messages.len();
-            exit = Exit::Done;
         }
         Ok(exit)
     }
@@ -125,18 +129,16 @@ impl Recv {
             command,
             visibility: self.visibility,
         };
-        // Heard from here on, also while a command runs, which has the same terminal.
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut signals = Signals::listen()?;
         let mut exit = None;
         let mut left = self.max;
-        while left != Some(0) {
+        while left != Some(0) && !signals.stopping {
             let wait = left.map_or(WAIT_MAX, |_| self.wait);
-            let received = {
-                let receive = pin!(self.receive(client, 1, wait));
-                match select(&mut interrupted, receive).await {
-                    Either::Left(_) => break,
-                    Either::Right((received, _)) => received?,
-                }
+            let received = tokio::select! {
+                // What has been received is dealt with.
+                biased;
+                received = self.receive(client, 1, wait) => received?,
+                () = signals.next() => break,
             };
             let Some(message) = received.into_iter().next() else {
                 if left.is_some() {
@@ -146,12 +148,13 @@ impl Recv {
             };
             left = left.map(|left| left - 1);
             let so_far = exit.unwrap_or(Exit::Done);
-            exit = Some(match exec.run(&message).await {
+            exit = Some(match exec.run(&message, &mut signals).await {
                 Ok(()) => so_far,
-                Err(failure) => so_far.then(&failure.about(&message.id)),
+                Err(Undone::Message(failure)) => so_far.then(&failure.about(&message.id)),
+                Err(Undone::Command(failure)) => return Err(failure.about(&message.id)),
             });
         }
-        // Without --max there is no end but the interrupt, which is none for want of messages.
+        // Without --max there is no end but by a signal, which is none for want of messages.
         let none = self.max.map_or(Exit::Done, |_| Exit::NotFound);
         Ok(exit.unwrap_or(none))
     }

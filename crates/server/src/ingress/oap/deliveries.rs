@@ -8,8 +8,7 @@ use micronode_protocol::operation;
 use std::fmt::{self, Write};
 use std::vec;
 
-/// Most bytes in front of a body: two texts and three numbers.
-const HEAD_BYTES: usize = 2 * (2 + RECEIPT_CHARS) + 4 + 8 + 4;
+const HEAD_BYTES: usize = operation::Delivery::HEAD_BYTES_MAX;
 
 /// The text of an id or a receipt, without an allocation.
 pub(super) struct Short {
