@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use micronode_protocol::Address;
-use micronode_protocol::capability::caveat::{Caveat, Op};
+use micronode_protocol::capability::caveat::{Caveat, Op, Ops};
 use micronode_protocol::capability::{Access, Resource, Rights};
 use micronode_protocol::limits::{NAME_BYTES, QUEUE_NAME_BYTES};
 
@@ -110,13 +110,29 @@ fn allow(said: &[Option<Said<'_>>], sets: &[Rights; 3]) {
             _ => {}
         }
     }
+    let pointers: Vec<Thing> = things
+        .iter()
+        .filter_map(|thing| match thing {
+            Thing::Name(name) => Some(name),
+            _ => None,
+        })
+        .flat_map(|name| {
+            let objects = things.iter().filter_map(|thing| match thing {
+                Thing::Object(address) => Some(Some(*address)),
+                _ => None,
+            });
+            let objects = objects.chain([None]);
+            objects.map(|object| Thing::Pointer(name.clone(), object))
+        })
+        .collect();
+    things.extend(pointers);
     let operations: Vec<Option<Op>> = Op::ALL.iter().copied().map(Some).chain([None]).collect();
     for thing in &things {
         for body in &bodies {
             for op in &operations {
                 let allows = |said: &Said<'_>| said.allows(*op, thing, *body);
                 let access = Access {
-                    op: *op,
+                    ops: op.map_or(Ops::NONE, |op| Ops::of(&[op])),
                     resource: thing.resource(),
                     body: *body,
                 };
@@ -134,6 +150,8 @@ enum Thing {
     Each,
     Object(Address),
     Name(String),
+    /// A name, and what it points at, as far as that is known.
+    Pointer(String, Option<Address>),
     Queue(String),
 }
 
@@ -144,6 +162,7 @@ impl Thing {
             Self::Each => Resource::Each,
             Self::Object(address) => Resource::Object(address),
             Self::Name(name) => Resource::Name(name),
+            Self::Pointer(name, object) => Resource::Pointer(name, object.as_ref()),
             Self::Queue(queue) => Resource::Queue(queue),
         }
     }
@@ -191,7 +210,12 @@ impl Said<'_> {
             (Self::MaxBytes(most), _) => body <= *most,
             (Self::Obj(_) | Self::Name(_) | Self::Queue(_), Thing::Each) => true,
             (Self::Obj(text), Thing::Object(address)) => *text == address.to_string(),
-            (Self::Name(prefix), Thing::Name(name)) => name.starts_with(prefix),
+            (Self::Obj(text), Thing::Pointer(_, object)) => {
+                object.is_none_or(|address| *text == address.to_string())
+            }
+            (Self::Name(prefix), Thing::Name(name) | Thing::Pointer(name, _)) => {
+                name.starts_with(prefix)
+            }
             (Self::Queue(text), Thing::Queue(queue)) => text == queue,
             (Self::Obj(_) | Self::Name(_) | Self::Queue(_), _) => false,
             _ => true,

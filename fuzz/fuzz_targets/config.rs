@@ -121,6 +121,7 @@ fn check_bounds(config: &Config) {
         pin_workers: _,
         limits: node,
         memory: _,
+        tls,
         auth,
         routes,
         metrics: _,
@@ -182,6 +183,11 @@ fn check_bounds(config: &Config) {
         let mut others = routes[..index].iter();
         assert!(others.all(|other| other.name != route.name));
     }
+
+    assert_eq!(tls.cert.is_some(), tls.key.is_some());
+    assert!(!tls.self_signed || tls.cert.is_none());
+    let ticket_ttl = limits::TICKET_TTL_MIN..=limits::TICKET_TTL_MAX;
+    assert!(ticket_ttl.contains(&tls.ticket_ttl));
 
     assert!((1..=limits::CAPABILITY_LOCATION_BYTES).contains(&auth.name.len()));
     for (time, most) in [
