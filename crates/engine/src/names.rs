@@ -152,11 +152,11 @@ impl Names {
     /// An empty index of objects in `store` that takes its memory from `budget`.
     #[expect(clippy::needless_pass_by_value, reason = "as a store takes its own")]
     pub fn new(store: Store, budget: Budget) -> Self {
-        let nothing = budget.reserve(MemoryKind::Names, 0);
+        let nothing = budget.charge(MemoryKind::Names, 0);
         let index = Index {
             names: BTreeMap::new(),
             revision: 0,
-            charge: nothing.expect("nothing always fits").settle(),
+            charge: nothing.expect("nothing always fits"),
         };
         let shared = Shared {
             store,

@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::time::Duration;
 use support::{Node, Response, address, object, wait_until};
 
 fn node(routes: &str, flags: &[(&str, &str)]) -> Node {
@@ -29,6 +30,18 @@ fn take(node: &Node, queue: &str) -> Option<Response> {
 
 fn readiness(node: &Node) -> Value {
     node.ask("GET", "/readyz").json()
+}
+
+/// How often readiness has changed.
+fn transitions(node: &Node) -> f64 {
+    let page = node.ask("GET", "/metrics");
+    let samples = page.text().lines().filter_map(|line| {
+        let (sample, value) = line.rsplit_once(' ')?;
+        sample
+            .starts_with("ready_transitions_total{")
+            .then_some(value)
+    });
+    samples.map(|value| value.parse::<f64>().unwrap()).sum()
 }
 
 #[test]
@@ -97,4 +110,29 @@ fn an_event_that_finds_its_queue_full_is_counted_and_told() {
     node.store(&object(3));
     let message = take(&node, "puts").unwrap();
     assert_eq!(message.json()["address"], address(&object(3)));
+}
+
+/// A full queue that also takes events of health made the node degrade, which was one more event
+/// without room, and so on until somebody read from the queue.
+#[test]
+fn health_that_finds_its_queue_full_is_no_reason_to_be_unwell() {
+    let one = [("MICRO_LIMITS__MAILBOX__MAX_MESSAGES", "1")];
+    let node = node("object.put::full:puts,health::full:health", &one);
+    // That it is ready fills the queue.
+    wait_until("the first event", || {
+        node.get("/mbox/full", &[]).json()["ready"] == 1
+    });
+    let before = transitions(&node);
+    node.store(&object(1));
+    wait_until("readiness to tell", || {
+        readiness(&node)["missing"] == json!(["routes"])
+    });
+    wait_until("readiness", || readiness(&node)["ready"] == true);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(transitions(&node), before + 2.0);
+    for (route, dropped) in [("puts", 1.0), ("health", 2.0)] {
+        let sample = format!("route_dropped_total{{route=\"{route}\"}}");
+        assert_eq!(node.metric(&sample), Some(dropped), "{route}");
+    }
+    assert_eq!(readiness(&node)["ready"], true);
 }

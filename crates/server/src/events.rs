@@ -31,7 +31,8 @@ pub(crate) struct Events {
     routes: ArcSwap<Vec<Routed>>,
     /// Tells the numbers of this life of the node from those of others.
     boot: String,
-    /// When an event last found no room, on the monotonic clock; 0 for never.
+    /// When an event last found no room, on the monotonic clock; 0 for never. Not one about the
+    /// node's health, which follows from this and would keep it going.
     dropped_at_ms: AtomicU64,
 }
 
@@ -74,7 +75,7 @@ impl Events {
         routes.iter().map(count).collect()
     }
 
-    /// Whether an event has found no room within [`ROUTE_DROP_WINDOW`].
+    /// Whether an event of something else than health has found no room within [`ROUTE_DROP_WINDOW`].
     pub(crate) fn drops(&self, now: Now) -> bool {
         let at_ms = self.dropped_at_ms.load(Relaxed);
         at_ms > 0 && now.mono_ms.saturating_sub(at_ms) <= ROUTE_DROP_WINDOW.as_millis() as u64
@@ -99,7 +100,9 @@ impl Events {
             };
             if self.mailbox.send(now, &route.queue, message).is_err() {
                 dropped.fetch_add(1, Relaxed);
-                self.dropped_at_ms.store(now.mono_ms, Relaxed);
+                if !matches!(event.kind, EventKind::Health { .. }) {
+                    self.dropped_at_ms.store(now.mono_ms, Relaxed);
+                }
             }
         }
         self.bus.append(event)

@@ -69,7 +69,7 @@ fn who_publishes_may_drop_what_uses_the_index() {
     struct UsesIndex(Names);
     impl Drop for UsesIndex {
         fn drop(&mut self) {
-            assert_eq!(self.0.len(), 1);
+            self.0.len();
         }
     }
     let (names, store) = index(MIB);
@@ -78,4 +78,5 @@ fn who_publishes_may_drop_what_uses_the_index() {
     names
         .set(at(0), "name", &address, &Expected::Any, publish)
         .unwrap();
+    names.delete("name", &Expected::Any, publish).unwrap();
 }

@@ -68,7 +68,7 @@ fn nobody_is_woken_before_names_can_be_read() {
     struct Reads(Arc<Node>, AtomicUsize);
     impl Wake for Reads {
         fn wake(self: Arc<Self>) {
-            let (node, (told, read)) = (Arc::clone(&self.0), mpsc::channel());
+            let (node, (told, read)) = (Arc::clone(&self.0), mpsc::sync_channel(1));
             std::thread::spawn(move || told.send(node.names.len()));
             let read = read.recv_timeout(Duration::from_secs(2));
             self.1.fetch_add(usize::from(read.is_ok()), Relaxed);
