@@ -14,6 +14,7 @@ use micronode_protocol::operation::Verdict;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::retry::pause_if_early;
 use crate::{Client, Error};
 
 /// How a message is sent.
@@ -170,11 +171,16 @@ impl Client {
         let max = options.max.clamp(1, RECEIVE_MESSAGES) as u16;
         let ends = Instant::now() + options.wait.min(DAY);
         loop {
-            let left = ends.saturating_duration_since(Instant::now());
+            let asked = Instant::now();
+            let left = ends.saturating_duration_since(asked);
             let (wait, visibility) = (left.min(WAIT_MAX), options.visibility);
             let receive = || self.transport.receive(queue, max, wait, visibility);
             let messages = self.repeat(receive).await?;
-            if !messages.is_empty() || left <= WAIT_MAX {
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+            let early = pause_if_early(asked, wait).await;
+            if left <= WAIT_MAX && !early {
                 return Ok(messages);
             }
         }
