@@ -22,7 +22,7 @@ use crate::{Client, Error};
 pub struct SendOptions {
     /// By what the node knows the message again.
     pub key: Key,
-    /// Nobody receives it before this has passed. Sent in milliseconds.
+    /// Nobody receives it before this has passed, up to 7 days. Sent in milliseconds.
     pub delay: Option<Duration>,
 }
 
@@ -134,7 +134,9 @@ pub(crate) enum Settle {
 }
 
 impl Client {
-    /// Sends a message to a queue, which is there as soon as it is sent to.
+    /// Sends a message to a queue, which is there as soon as it is sent to. 413 if the message is
+    /// longer than the node takes, 256 KiB unless it is set up otherwise; 422 if another one was
+    /// sent under its key; 429, after some attempts, if a bound of the queue is reached.
     pub async fn send(
         &self,
         queue: &str,
@@ -188,7 +190,8 @@ impl Client {
 
     /// Acknowledges messages: they are done, and gone. The verdicts are in the order of the
     /// receipts. When the answer of a first attempt was lost, the next may find nothing left to
-    /// acknowledge and say so.
+    /// acknowledge and say so. Takes one request for every 256 receipts: an error leaves open which
+    /// of them it had been done for.
     pub async fn ack<R: AsRef<str>>(
         &self,
         queue: &str,
@@ -197,8 +200,8 @@ impl Client {
         self.settle(queue, Settle::Ack, receipts).await
     }
 
-    /// Returns messages to their queue, to be received again after `delay` has passed. The
-    /// verdicts are as those of [`Client::ack`].
+    /// Returns messages to their queue, to be received again after `delay` has passed, up to 7
+    /// days. The verdicts are as those of [`Client::ack`].
     pub async fn nack<R: AsRef<str>>(
         &self,
         queue: &str,
@@ -248,14 +251,15 @@ impl Client {
         self.repeat(|| self.transport.queue_stats(queue)).await
     }
 
-    /// Removes all messages of a queue; how many. Is not repeated when it may have been done.
+    /// Removes all messages of a queue, also those that are leased; how many. 404 if it was never
+    /// sent to. Is not repeated when it may have been done.
     pub async fn purge(&self, queue: &str) -> Result<u64, Error> {
         check_queue(queue)?;
         self.repeat_refused(|| self.transport.purge(queue)).await
     }
 
     /// Moves dead letters of a queue back into it, the oldest first, and at most `limit` of them
-    /// where that is not 0. Is not repeated when it may have been done.
+    /// where that is not 0. 404 if it was never sent to. Is not repeated when it may have been done.
     pub async fn redrive(&self, queue: &str, limit: u32) -> Result<Redriven, Error> {
         check_queue(queue)?;
         let redrive = || self.transport.redrive(queue, limit);
