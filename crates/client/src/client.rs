@@ -11,8 +11,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the node at `url` (`http`, `https`, `oap` or `oaps`, and `://HOST:PORT`) with default options.
-    /// Nothing is sent.
+    /// A client of the node at `url` (`http`, `https`, `oap` or `oaps`, and `://HOST:PORT`) with
+    /// default options. Nothing is sent.
     pub fn new(url: &str) -> Result<Self, Error> {
         Self::with_options(url, ClientOptions::default())
     }

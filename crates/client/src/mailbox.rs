@@ -14,6 +14,7 @@ use micronode_protocol::operation::Verdict;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::retry::pause_if_early;
 use crate::{Client, Error};
 
 /// How a message is sent.
@@ -21,7 +22,7 @@ use crate::{Client, Error};
 pub struct SendOptions {
     /// By what the node knows the message again.
     pub key: Key,
-    /// Nobody receives it before this has passed. Sent in milliseconds.
+    /// Nobody receives it before this has passed, up to 7 days. Sent in milliseconds.
     pub delay: Option<Duration>,
 }
 
@@ -133,7 +134,9 @@ pub(crate) enum Settle {
 }
 
 impl Client {
-    /// Sends a message to a queue, which is there as soon as it is sent to.
+    /// Sends a message to a queue, which is there as soon as it is sent to. 413 if the message is
+    /// longer than the node takes, 256 KiB unless it is set up otherwise; 422 if another one was
+    /// sent under its key; 429, after some attempts, if a bound of the queue is reached.
     pub async fn send(
         &self,
         queue: &str,
@@ -170,11 +173,16 @@ impl Client {
         let max = options.max.clamp(1, RECEIVE_MESSAGES) as u16;
         let ends = Instant::now() + options.wait.min(DAY);
         loop {
-            let left = ends.saturating_duration_since(Instant::now());
+            let asked = Instant::now();
+            let left = ends.saturating_duration_since(asked);
             let (wait, visibility) = (left.min(WAIT_MAX), options.visibility);
             let receive = || self.transport.receive(queue, max, wait, visibility);
             let messages = self.repeat(receive).await?;
-            if !messages.is_empty() || left <= WAIT_MAX {
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+            let early = pause_if_early(asked, wait).await;
+            if left <= WAIT_MAX && !early {
                 return Ok(messages);
             }
         }
@@ -182,7 +190,8 @@ impl Client {
 
     /// Acknowledges messages: they are done, and gone. The verdicts are in the order of the
     /// receipts. When the answer of a first attempt was lost, the next may find nothing left to
-    /// acknowledge and say so.
+    /// acknowledge and say so. Takes one request for every 256 receipts: an error leaves open which
+    /// of them it had been done for.
     pub async fn ack<R: AsRef<str>>(
         &self,
         queue: &str,
@@ -191,8 +200,8 @@ impl Client {
         self.settle(queue, Settle::Ack, receipts).await
     }
 
-    /// Returns messages to their queue, to be received again after `delay` has passed. The
-    /// verdicts are as those of [`Client::ack`].
+    /// Returns messages to their queue, to be received again after `delay` has passed, up to 7
+    /// days. The verdicts are as those of [`Client::ack`].
     pub async fn nack<R: AsRef<str>>(
         &self,
         queue: &str,
@@ -242,14 +251,15 @@ impl Client {
         self.repeat(|| self.transport.queue_stats(queue)).await
     }
 
-    /// Removes all messages of a queue; how many. Is not repeated when it may have been done.
+    /// Removes all messages of a queue, also those that are leased; how many. 404 if it was never
+    /// sent to. Is not repeated when it may have been done.
     pub async fn purge(&self, queue: &str) -> Result<u64, Error> {
         check_queue(queue)?;
         self.repeat_refused(|| self.transport.purge(queue)).await
     }
 
     /// Moves dead letters of a queue back into it, the oldest first, and at most `limit` of them
-    /// where that is not 0. Is not repeated when it may have been done.
+    /// where that is not 0. 404 if it was never sent to. Is not repeated when it may have been done.
     pub async fn redrive(&self, queue: &str, limit: u32) -> Result<Redriven, Error> {
         check_queue(queue)?;
         let redrive = || self.transport.redrive(queue, limit);

@@ -55,8 +55,7 @@ impl RetryPolicy {
         }
         let doubled = 2u32.saturating_pow(made.saturating_sub(1));
         let ceiling = self.first_delay.saturating_mul(doubled).min(self.max_delay);
-        let jittered =
-            ceiling / 2 + (ceiling / 2).mul_f64(f64::from(fraction) / f64::from(u32::MAX));
+        let jittered = upper_half(ceiling, fraction);
         // Asked to stay away for a while: everyone was told the same, so the jitter comes on top.
         let delay = retry_after.map_or(jittered, |asked| asked.saturating_add(jittered));
         (failing.saturating_add(delay) <= self.total).then_some(delay)
@@ -120,13 +119,11 @@ impl Attempts {
             return Err(error);
         }
         let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
-        // Without randomness the delays are merely less spread.
-        let fraction = getrandom::u32().unwrap_or(u32::MAX / 2);
         match self.policy.delay(
             self.made,
             failing_since.elapsed(),
             error.retry_after(),
-            fraction,
+            fraction(),
         ) {
             Some(delay) => {
                 sleep(delay).await;
@@ -135,6 +132,29 @@ impl Attempts {
             None => Err(error),
         }
     }
+}
+
+/// Nothing came of a request, made at `asked`, that the node was to let wait for `wait`. Pauses if
+/// it did not, as one that drains, lest it be asked without end; whether that is so.
+pub(crate) async fn pause_if_early(asked: Instant, wait: Duration) -> bool {
+    let waited = asked.elapsed();
+    if waited >= wait / 2 {
+        return false;
+    }
+    sleep(upper_half(EARLY, fraction()).min(wait - waited)).await;
+    true
+}
+
+/// The longest of those pauses.
+const EARLY: Duration = Duration::from_secs(1);
+
+fn upper_half(ceiling: Duration, fraction: u32) -> Duration {
+    ceiling / 2 + (ceiling / 2).mul_f64(f64::from(fraction) / f64::from(u32::MAX))
+}
+
+/// Even in `0..=u32::MAX`. Without randomness the delays are merely less spread.
+fn fraction() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 
 #[cfg(test)]
@@ -263,5 +283,24 @@ mod tests {
         // From the first failure on, time counts whatever takes it.
         sleep(policy.total).await;
         attempts.pause_after(lost()).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_early_answer_is_followed_by_a_pause() {
+        for (waited, pauses) in [
+            (Duration::ZERO, 500..1001),
+            (1999 * MS, 500..1001),
+            (2000 * MS, 0..1),
+            (4000 * MS, 0..1),
+        ] {
+            let asked = Instant::now();
+            sleep(waited).await;
+            let early = pause_if_early(asked, 4000 * MS).await;
+            let paused = (asked.elapsed() - waited).as_millis();
+            assert!(pauses.contains(&paused), "{waited:?}: {paused}");
+            assert_eq!(early, !pauses.contains(&0));
+        }
+        // Who did not ask it to wait, and who had no time left.
+        assert!(!pause_if_early(Instant::now(), Duration::ZERO).await);
     }
 }

@@ -423,3 +423,30 @@ async fn a_subscription_that_failed_in_between_remembers_what_is_out() {
         .collect();
     assert_eq!(max, ["2", "1", "1"]);
 }
+
+/// A node that drains answers at once although it was asked to wait. It used to be asked again as
+/// fast as it answered.
+#[tokio::test]
+async fn a_node_that_does_not_wait_is_not_asked_without_end() {
+    let node = Node::start(|request, _| {
+        request.body.as_ref()?;
+        Some(document(200, &json!({"messages": []})))
+    })
+    .await;
+    let client = client(&node);
+    let wait = Duration::from_millis(1500);
+    let mut messages = client.subscribe("q", 1, SOON);
+    timeout(wait, messages.try_next()).await.unwrap_err();
+    let asked = node.requests().len();
+    assert!(asked <= 4, "{asked}");
+    let began = Instant::now();
+    let options = ReceiveOptions {
+        wait,
+        ..ReceiveOptions::default()
+    };
+    assert_eq!(client.receive("q", &options).await.unwrap(), []);
+    // And it is asked for as long as the caller would wait.
+    assert!(began.elapsed() >= wait - Duration::from_millis(1));
+    let asked = node.requests().len() - asked;
+    assert!(asked <= 5, "{asked}");
+}

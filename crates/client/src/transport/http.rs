@@ -259,14 +259,14 @@ impl Answer {
         self.body.body.size_hint().exact()
     }
 
-    /// The whole body, a document of at most `limit` bytes; `else_it_is` names what any other is.
+    /// The whole body, a document of at most `limit` bytes, or `otherwise`.
     async fn document<T: DeserializeOwned>(
         self,
         limit: usize,
-        else_it_is: &'static str,
+        otherwise: Error,
     ) -> Result<T, Error> {
         let answer = self.collect(limit).await?;
-        serde_json::from_slice(&answer).map_err(|_| Error::Protocol(else_it_is))
+        serde_json::from_slice(&answer).map_err(|_| otherwise)
     }
 
     /// The whole body, of at most `limit` bytes.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micronode_protocol::limits::{RECEIVE_MESSAGES, WAIT_MAX};
+use tokio::time::Instant;
 
 use super::Transport;
 use super::credit::Credit;
+use crate::retry::pause_if_early;
 use crate::{Error, Message};
 
 pub(crate) struct Polls {
@@ -41,10 +43,14 @@ impl Polls {
                 return Ok(message);
             }
             let max = self.credit.free().await.min(RECEIVE_MESSAGES) as u16;
+            let asked = Instant::now();
             let receive = self
                 .transport
                 .receive(&self.queue, max, WAIT_MAX, self.visibility);
             let messages = receive.await?;
+            if messages.is_empty() {
+                pause_if_early(asked, WAIT_MAX).await;
+            }
             self.credit.take(&messages, self.visibility);
             self.received.extend(messages);
         }

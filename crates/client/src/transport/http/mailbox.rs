@@ -26,9 +26,6 @@ const MESSAGES_BYTES: usize = 2 * ONE_SHOT_BYTES + RECEIVE_MESSAGES * 16 * 1024;
 /// Bytes of an answer with a verdict on each receipt.
 const VERDICTS_BYTES: usize = RECEIPTS * 256 + 1024;
 
-/// What every answer here is not.
-const ELSE: &str = "it is not what is said of a queue or its messages";
-
 #[derive(Deserialize)]
 struct SentDocument {
     id: String,
@@ -98,7 +95,7 @@ impl Http {
             request = request.header(name("delay"), value(ms(delay)));
         }
         let answer = self.answer(request).await?;
-        let sent: SentDocument = answer.document(SHORT_BYTES, ELSE).await?;
+        let sent: SentDocument = answer.document(SHORT_BYTES, NOT_OF_A_QUEUE).await?;
         Ok(Sent {
             id: sent.id,
             duplicate: sent.duplicate,
@@ -149,7 +146,10 @@ impl Http {
         };
         let path = format!("/mbox/{queue}/{verb}");
         let answer = self.answer(self.request(Method::POST, &path).json(&document));
-        let answer: VerdictsDocument = answer.await?.document(VERDICTS_BYTES, ELSE).await?;
+        let answer: VerdictsDocument = answer
+            .await?
+            .document(VERDICTS_BYTES, NOT_OF_A_QUEUE)
+            .await?;
         let verdict = |(result, receipt): (&VerdictDocument, &&str)| {
             let all = [Verdict::Ok, Verdict::Late, Verdict::Unknown];
             let verdict = all.into_iter().find(|it| it.as_str() == result.code);
@@ -161,12 +161,12 @@ impl Http {
 
     pub(in crate::transport) async fn queue_stats(&self, queue: &str) -> Result<QueueStats, Error> {
         let answer = self.call(Method::GET, &format!("/mbox/{queue}")).await?;
-        answer.document(SHORT_BYTES, ELSE).await
+        answer.document(SHORT_BYTES, NOT_OF_A_QUEUE).await
     }
 
     pub(in crate::transport) async fn purge(&self, queue: &str) -> Result<u64, Error> {
         let answer = self.call(Method::DELETE, &format!("/mbox/{queue}")).await?;
-        let removed: RemovedDocument = answer.document(SHORT_BYTES, ELSE).await?;
+        let removed: RemovedDocument = answer.document(SHORT_BYTES, NOT_OF_A_QUEUE).await?;
         Ok(removed.removed)
     }
 
@@ -180,7 +180,7 @@ impl Http {
             limit => format!("/mbox/{queue}/redrive?limit={limit}"),
         };
         let answer = self.call(Method::POST, &path).await?;
-        answer.document(SHORT_BYTES, ELSE).await
+        answer.document(SHORT_BYTES, NOT_OF_A_QUEUE).await
     }
 }
 

@@ -50,7 +50,7 @@ impl Http {
             Expected::Revision(revision) => request.if_revision(revision),
         };
         let answer = self.answer(request).await?;
-        let set: EntryDocument = answer.document(ENTRY_BYTES, "it is no name").await?;
+        let set: EntryDocument = answer.document(ENTRY_BYTES, NOT_A_NAME).await?;
         let is_it = set.name == name && set.address.parse() == Ok(*address);
         is_it.then_some(set.revision).ok_or(NOT_A_NAME)
     }
@@ -75,7 +75,7 @@ impl Http {
         let path = format!("/n?prefix={prefix}&after={after}&limit={LIST_NAMES}");
         let answer = self.call(Method::GET, &path).await?;
         let list: ListDocument = answer
-            .document(LIST_BYTES, "it is no list of names")
+            .document(LIST_BYTES, Error::Protocol("it is no list of names"))
             .await?;
         let entry = |it: EntryDocument| {
             Some(NameEntry {

@@ -59,7 +59,10 @@ impl Http {
         let request = self.request(Method::POST, "/has").json(&texts);
         let answer = self.answer(request).await?;
         answer
-            .document(HAS_ANSWER_BYTES, "it is not a list of booleans")
+            .document(
+                HAS_ANSWER_BYTES,
+                Error::Protocol("it is not a list of booleans"),
+            )
             .await
     }
 
