@@ -5,9 +5,10 @@
 //! dead letter of its queue. Receivers that find nothing wait in order, and one message that
 //! becomes visible wakes one of them.
 //!
-//! A queue has a lock of its own, which is held for a few dozen instructions: bodies are copied
-//! and wiped, hashes made and wakers woken without it. Locks nest in these ways only: the map of a
-//! shard before a queue, a queue before the agenda.
+//! A queue has a lock of its own. Bodies are copied and wiped, hashes made and wakers woken without
+//! it, and how long it is held is bounded: by the messages that are received or settled at once,
+//! the leases that a command ends by the way, or a turn of what goes on for longer. Locks nest in
+//! these ways only: the map of a shard before a queue, a queue before the agenda.
 //!
 //! Not here: waiting itself, who may use which queue, what names are well formed.
 
@@ -41,7 +42,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId};
-pub use receipt::{Receipt, Verdict};
+pub use micronode_protocol::operation::Verdict;
+pub use receipt::Receipt;
 pub use receiver::Receiver;
 pub use stats::{Depths, MailboxCounters, QueueDepth, QueueStats, Quota};
 pub use turns::{Purge, Redrive, Redriven};

@@ -252,7 +252,8 @@ pub const MAX_DELIVERIES_MAX: u32 = 100;
 pub const RECEIVE_MESSAGES: usize = 256;
 /// Bytes of the bodies of one receive, unless the first alone is longer.
 pub const RECEIVE_BYTES: usize = MIB;
-/// Leases and delays that a command ends, if they are over, before it does its own work.
+/// Leases and delays that a command ends, and idempotency keys that it forgets, if they are over,
+/// before it does its own work.
 pub const SETTLE_MESSAGES: usize = 64;
 /// Most messages that are looked at under one hold of a queue's lock: some tens of microseconds.
 pub const QUEUE_TURN_MESSAGES: usize = 256;

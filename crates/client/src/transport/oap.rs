@@ -196,7 +196,7 @@ impl Oap {
     async fn token(&self, operation: Operation, body: Bytes) -> Result<Minted, Error> {
         let answer = self.ask(operation, Vec::new(), body, TOKEN_BYTES).await?;
         minted(answer, |answer| {
-            let reply = TokenReply::decode(answer).ok()??;
+            let reply = TokenReply::decode(answer).ok()?;
             Some((reply.token, clock::date(reply.expires_ms)))
         })
     }

@@ -9,7 +9,7 @@ use super::chunks::Chunk;
 use super::heap::{Entry, Heap};
 use super::keys::Keys;
 use super::lane::Lane;
-use super::slab::{Content, Slab, Slot};
+use super::slab::{Content, History, Slab, Slot};
 
 /// Most commands remove at most one message and wake at most one receiver.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(super) struct Effects {
     /// Those messages, and bytes of their bodies.
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// Of messages that begin anew.
+    pub(super) histories: SmallVec<[Box<History>; 1]>,
     /// Emptied storage.
     pub(super) slots: Vec<Chunk<Slot>>,
     pub(super) entries: Vec<Chunk<Entry>>,

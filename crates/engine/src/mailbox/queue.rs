@@ -15,10 +15,10 @@ use super::effects::{Effects, Storage};
 use super::heap::Heap;
 use super::keys::{Fingerprint, Keys};
 use super::lane::Lane;
-use super::receipt::{Receipt, Verdict};
+use super::receipt::Receipt;
 use super::slab::{Slab, State};
 use super::stats::{MailboxCounters, QueueStats, Quota};
-use super::{MailboxConfig, SendError, Sent};
+use super::{MailboxConfig, SendError, Sent, Verdict};
 use crate::Now;
 use crate::budget::{Budget, OverBudget};
 use bytes::Bytes;
@@ -434,7 +434,7 @@ impl Queue {
 
     /// Moves up to `most` visible dead letters back, the oldest first, while the queue is within
     /// its quota; how many.
-    pub(super) fn redrive(&mut self, terms: &Terms<'_>, most: u64) -> u64 {
+    pub(super) fn redrive(&mut self, terms: &Terms<'_>, most: u64, effects: &mut Effects) -> u64 {
         let mut moved = 0;
         while moved < most.min(QUEUE_TURN_MESSAGES as u64)
             && self.messages() <= terms.config.max_messages
@@ -445,7 +445,7 @@ impl Queue {
             self.change_lane(slot);
             let message = &mut self.slots[slot];
             message.attempts = 0;
-            message.content().history = None;
+            effects.histories.extend(message.content().history.take());
             self.lanes[0].show(&mut self.slots, slot, terms.now, terms.budget);
             moved += 1;
         }

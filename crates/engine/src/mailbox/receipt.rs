@@ -73,29 +73,6 @@ impl fmt::Display for Receipt {
     }
 }
 
-/// What has become of a receipt's use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Verdict {
-    /// Done.
-    Ok = 0,
-    /// The lease is over; nothing has changed.
-    Late = 1,
-    /// No receipt of this queue; nothing has changed.
-    Unknown = 2,
-}
-
-impl Verdict {
-    /// As it is written in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Late => "late",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

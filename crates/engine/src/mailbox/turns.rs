@@ -88,8 +88,8 @@ impl Redrive {
     /// Goes on for a bounded time; the outcome once it is done.
     pub fn turn(&mut self, now: Now) -> Option<Redriven> {
         let terms = self.mailbox.terms(now);
-        let turn = self.mailbox.with(&self.entry, &terms, |queue, _| {
-            let moved = queue.redrive(&terms, self.most);
+        let turn = self.mailbox.with(&self.entry, &terms, |queue, effects| {
+            let moved = queue.redrive(&terms, self.most, effects);
             (moved, queue.lane(true).messages())
         });
         let (moved, left) = turn.unwrap_or_default();

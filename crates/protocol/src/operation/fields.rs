@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::limits::{
     EVENT_ID_CHARS, IDEMPOTENCY_KEY_BYTES, MEDIA_TYPE_BYTES, MESSAGE_BYTES_MAX, NAME_BYTES,
-    RECEIPT_CHARS,
+    RECEIPT_CHARS, RECEIPTS,
 };
 use crate::name::QueueRef;
 use crate::{Address, ErrorCode};
@@ -148,20 +148,16 @@ impl<'a> Reader<'a> {
         self.bytes(length)
     }
 
-    /// Texts as `read` reads them, to the end of the payload, and at most `most`.
-    pub(super) fn rest(
-        &mut self,
-        most: usize,
-        read: impl Fn(&mut Self) -> Read<&'a str>,
-    ) -> Read<Vec<&'a str>> {
-        let mut texts = Vec::new();
+    /// Receipts to the end of the payload.
+    pub(super) fn receipts(&mut self) -> Read<Vec<&'a str>> {
+        let mut receipts = Vec::new();
         while self.at < self.payload.len() {
-            if texts.len() == most {
+            if receipts.len() == RECEIPTS {
                 return Err(Unread::Wrong(FieldsError::TooLong));
             }
-            texts.push(read(self)?);
+            receipts.push(self.receipt()?);
         }
-        Ok(texts)
+        Ok(receipts)
     }
 }
 

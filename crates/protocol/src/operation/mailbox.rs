@@ -6,7 +6,7 @@
 use bytes::BufMut;
 
 use super::fields::{Field, FieldsError, Parsed, Reader, fields, front, whole};
-use crate::limits::{IDEMPOTENCY_KEY_BYTES, RECEIPT_CHARS, RECEIPTS};
+use crate::limits::{IDEMPOTENCY_KEY_BYTES, RECEIPT_CHARS};
 use crate::name::QueueRef;
 
 fields! {
@@ -109,7 +109,7 @@ impl SendRequest<'_> {
 macro_rules! with_receipts {
     ($($request:ident)*) => { $(
         impl<'a> $request<'a> {
-            /// Reads a payload that is these fields and receipts, at most [`RECEIPTS`].
+            /// Reads a payload that is these fields and receipts, at most [`RECEIPTS`](crate::limits::RECEIPTS).
             ///
             /// # Errors
             ///
@@ -132,9 +132,7 @@ pub fn encode_receipt(receipt: &str, buffer: &mut impl BufMut) {
 }
 
 fn decode_receipts(payload: &[u8]) -> Result<Vec<&str>, FieldsError> {
-    whole(payload, |payload| {
-        front(payload, |reader| reader.rest(RECEIPTS, Reader::receipt))
-    })
+    whole(payload, |payload| front(payload, Reader::receipts))
 }
 
 /// What became of one receipt; as a number, what it is on the wire.

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 
 use super::super::fields::check_fields;
 use super::*;
-use crate::limits::{IDEMPOTENCY_KEY_BYTES, MESSAGE_BYTES_MAX, QUEUE_NAME_BYTES, RECEIPT_CHARS};
+use crate::limits::{
+    IDEMPOTENCY_KEY_BYTES, MESSAGE_BYTES_MAX, QUEUE_NAME_BYTES, RECEIPT_CHARS, RECEIPTS,
+};
 
 fn text(length: usize) -> Vec<u8> {
     let mut fields = Vec::new();

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use super::fields::{Field, FieldsError, front};
+use super::fields::{Field, FieldsError, front, whole};
 use crate::limits::CAPABILITY_BYTES;
 
 /// Longest text of a token: base64url of [`CAPABILITY_BYTES`].
@@ -32,18 +32,16 @@ impl<'a> TokenReply<'a> {
         self.expires_ms.put(buffer);
     }
 
-    /// Reads a payload that is nothing but these fields; `None` if it ends too early.
-    pub fn decode(payload: &'a [u8]) -> Result<Option<Self>, FieldsError> {
-        let read = front(payload, |reader| {
-            Ok(Self {
-                token: reader.str16(TOKEN_TEXT_BYTES)?,
-                expires_ms: reader.u64()?,
+    /// Reads a payload that is nothing but these fields.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, FieldsError> {
+        whole(payload, |payload| {
+            front(payload, |reader| {
+                Ok(Self {
+                    token: reader.str16(TOKEN_TEXT_BYTES)?,
+                    expires_ms: reader.u64()?,
+                })
             })
-        })?;
-        match read {
-            Some((_, at)) if at < payload.len() => Err(FieldsError::Trailing),
-            read => Ok(read.map(|(reply, _)| reply)),
-        }
+        })
     }
 }
 
@@ -61,12 +59,13 @@ mod tests {
         let mut payload = Vec::new();
         reply.encode(&mut payload);
         assert_eq!(payload, *b"\0\x04AgEJ\0\0\0\0\0\0\0\x05");
-        assert_eq!(TokenReply::decode(&payload).unwrap(), Some(reply));
+        assert_eq!(TokenReply::decode(&payload), Ok(reply));
         for length in 0..payload.len() {
-            assert_eq!(TokenReply::decode(&payload[..length]).unwrap(), None);
+            let cut = TokenReply::decode(&payload[..length]);
+            assert_eq!(cut, Err(FieldsError::Truncated));
         }
         payload.push(0);
-        assert!(TokenReply::decode(&payload).is_err());
+        assert_eq!(TokenReply::decode(&payload), Err(FieldsError::Trailing));
         assert!(!format!("{reply:?}").contains("AgEJ"));
     }
 
