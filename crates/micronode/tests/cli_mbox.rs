@@ -193,12 +193,12 @@ fn a_command_need_not_read_the_message() {
 fn a_message_stays_its_commands_own_while_it_runs() {
     for it in Bench::over_each_protocol() {
         send(&it, "jobs", "slow");
-        let command = "echo begun; sleep 3; echo ended";
+        let command = "echo begun; sleep 4; echo ended";
         let exec = ["mbox", "recv", "jobs", "--exec", command];
-        let works = it.start(&[&exec[..], &["--visibility", "1s", "--max", "1"]].concat());
+        let works = it.start(&[&exec[..], &["--visibility", "2s", "--max", "1"]].concat());
         assert_eq!(works.line(), "begun");
         // Longer than its lease, and shorter than the command.
-        assert_none(&it, &["mbox", "recv", "jobs", "--wait", "2s"]);
+        assert_none(&it, &["mbox", "recv", "jobs", "--wait", "3s"]);
         assert_eq!(works.line(), "ended");
         wait_until("the message being acknowledged", || {
             counts(&it, "jobs") == [0, 0, 0]
@@ -212,7 +212,7 @@ fn a_message_stays_its_commands_own_while_it_runs() {
 fn a_command_that_ends_is_not_waited_for_because_of_its_lease() {
     for it in Bench::over_each_protocol() {
         send(&it, "jobs", "1");
-        let command = "echo $$; sleep 1";
+        let command = "echo $$; sleep 3";
         let exec = ["mbox", "recv", "jobs", "--exec", command];
         let mut works = it.start(&[&exec[..], &["--visibility", "300ms", "--max", "1"]].concat());
         let process = PathBuf::from("/proc").join(works.line());
@@ -230,21 +230,19 @@ fn a_command_that_ends_is_not_waited_for_because_of_its_lease() {
 /// command, too; SIGTERM ended the worker alone, and the command went on without its message.
 #[test]
 fn a_signal_lets_the_command_end_and_begins_no_other() {
-    for it in Bench::over_each_protocol() {
-        for signal in [Signal::INT, Signal::TERM] {
-            send(&it, "jobs", "1");
-            send(&it, "jobs", "2");
-            let command = "echo begun; sleep 2; echo ended";
-            let exec = ["mbox", "recv", "jobs", "--exec", command];
-            // Shorter than the command, so that its lease is prolonged behind the signal, too.
-            let mut works = it.start(&[&exec[..], &["--visibility", "1s"]].concat());
-            assert_eq!(works.line(), "begun");
-            kill_process_group(Pid::from_child(&works.child), signal).unwrap();
-            assert_eq!(works.line(), "ended");
-            assert_eq!(works.exit(), Some(0));
-            assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
-            it.done(&["mbox", "purge", "jobs"]);
-        }
+    let benches = Bench::over_each_protocol().into_iter();
+    for (it, signal) in benches.zip([Signal::INT, Signal::TERM]) {
+        send(&it, "jobs", "1");
+        send(&it, "jobs", "2");
+        let command = "echo begun; sleep 3; echo ended";
+        let exec = ["mbox", "recv", "jobs", "--exec", command];
+        // Shorter than the command, so that its lease is prolonged behind the signal, too.
+        let mut works = it.start(&[&exec[..], &["--visibility", "2s"]].concat());
+        assert_eq!(works.line(), "begun");
+        kill_process_group(Pid::from_child(&works.child), signal).unwrap();
+        assert_eq!(works.line(), "ended");
+        assert_eq!(works.exit(), Some(0));
+        assert_eq!(counts(&it, "jobs"), [1, 0, 0]);
     }
 }
 
