@@ -460,7 +460,28 @@ impl Mailbox {
         self.shared.directory.of(name).read().get(name).cloned()
     }
 
+    /// At the bound of queues, ones that are empty make room: they are kept for those who ask what
+    /// is in them.
     fn find_or_create(&self, now: Now, name: &str) -> Result<Arc<Entry>, SendError> {
+        match self.try_find_or_create(now, name) {
+            Err(SendError::Quota(Quota::Queues)) => {
+                self.forget_unused();
+                self.try_find_or_create(now, name)
+            }
+            found => found,
+        }
+    }
+
+    /// Forgets what is unused of the queues that are looked after next, which are those that have
+    /// been unused for long.
+    fn forget_unused(&self) {
+        let next = self.shared.agenda.lock().first(SWEEP_QUEUES);
+        for entry in next {
+            self.forget(&entry, u64::MAX);
+        }
+    }
+
+    fn try_find_or_create(&self, now: Now, name: &str) -> Result<Arc<Entry>, SendError> {
         let mut queues = self.shared.directory.of(name).write();
         if let Some(entry) = queues.get(name) {
             return Ok(Arc::clone(entry));

@@ -3,7 +3,7 @@
 use crate::authority::Scope;
 use crate::buffer::collect;
 use crate::call::name::{Name, NameList, NameSet};
-use crate::call::queue::{Message, Queue, Settle, Settled, Settling};
+use crate::call::queue::{MESSAGE_TOO_LARGE, Message, Queue, Settle, Settled, Settling};
 use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
 use crate::feed::{EventFeed, Feed, Subscription, Watch};
@@ -316,14 +316,17 @@ fn quota(detail: &'static str) -> CallError {
 impl From<SendError> for CallError {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::TooLarge => Self::new(
-                ErrorCode::BodyTooLarge,
-                "larger than limits.mailbox.max_body; put it as an object, and send its address",
-            ),
+            SendError::TooLarge => Self::new(ErrorCode::BodyTooLarge, MESSAGE_TOO_LARGE),
             SendError::Quota(full) => quota(match full {
                 mailbox::Quota::Queues => "the node has as many queues as it may have",
-                mailbox::Quota::Messages => "as many messages wait as may; receive and ack some",
-                mailbox::Quota::Bytes => "as many bytes wait as may; receive and ack some",
+                mailbox::Quota::Messages => {
+                    "there are as many messages as may be, leased ones and dead letters included; \
+                     ack some, or purge"
+                }
+                mailbox::Quota::Bytes => {
+                    "there are as many bytes as may be, of leased messages and dead letters too; \
+                     ack some, or purge"
+                }
                 mailbox::Quota::Keys => {
                     "the queue remembers as many idempotency keys as it may, for ten minutes each \
                      unless configured otherwise; come back later, or send without one"

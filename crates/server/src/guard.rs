@@ -8,6 +8,7 @@ pub(crate) mod admission;
 
 use crate::authority::{Presented, Standing};
 use crate::buffer::reserve;
+use crate::call::queue::MESSAGE_TOO_LARGE;
 use crate::call::{CallBody, CallError, Facet, Needs, Reply};
 use crate::clock;
 use crate::dispatch::dispatch;
@@ -272,6 +273,7 @@ fn guarded_body(
             ErrorCode::BodyTooLarge,
             "one-shot bodies end at limits.one_shot_body: send it chunked, or PUT it to /o/{addr}, to stream it",
         ),
+        Route::Send => CallError::new(ErrorCode::BodyTooLarge, MESSAGE_TOO_LARGE),
         _ => refusal.into(),
     })?;
     let watch = guarded.watch();

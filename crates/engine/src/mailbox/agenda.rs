@@ -22,6 +22,11 @@ impl Agenda {
         self.queues.keys().next().map(|(at_ms, _)| *at_ms)
     }
 
+    /// Up to `most` queues, those that are looked after next.
+    pub(super) fn first(&self, most: usize) -> Vec<Arc<Entry>> {
+        self.queues.values().take(most).cloned().collect()
+    }
+
     /// Moves a queue from one time to an earlier one. The waker to be woken if it is the first now.
     #[must_use]
     pub(super) fn advance(

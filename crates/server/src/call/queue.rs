@@ -22,8 +22,8 @@ impl Queue {
         }
         Err(CallError::new(
             ErrorCode::BadName,
-            "a queue's name is 1 to 80 of a-z, 0-9, '.', '_' and '-'; its dead letters are in \
-             the same with .dlq behind it",
+            "a queue's name is 1 to 80 of a-z, 0-9, '.', '_' and '-'; its dead letters, which have \
+             none of their own, are in the same with .dlq behind it",
         ))
     }
 
@@ -33,8 +33,8 @@ impl Queue {
         if queue.as_ref().is_dead {
             return Err(CallError::new(
                 ErrorCode::BadName,
-                "names that end in .dlq are for dead letters, which only the node puts there; \
-                 redrive takes the name of the queue that they came from",
+                "this takes the queue's own name: what ends in .dlq has its dead letters, which only \
+                 the node puts there",
             ));
         }
         Ok(queue)
@@ -48,6 +48,10 @@ impl Queue {
         QueueRef::parse(&self.0).expect("it has been parsed before")
     }
 }
+
+/// What to do about one that is.
+pub(crate) const MESSAGE_TOO_LARGE: &str =
+    "larger than limits.mailbox.max_body; put it as an object, and send its address";
 
 /// A message to be sent.
 pub(crate) struct Message {

@@ -88,6 +88,14 @@ fn expected(headers: &HeaderMap) -> Result<Expected, CallError> {
         if element == b"*" {
             return Ok(Expected::Exists);
         }
+        let is_quoted = element.len() > 1 && element.ends_with(b"\"");
+        if !(is_quoted && (element.starts_with(b"\"") || element.starts_with(b"W/\""))) {
+            // It would never match, and the client would try for ever.
+            return Err(CallError::new(
+                ErrorCode::BadRequest,
+                r#"If-Match takes *, or revisions and entity tags in quotes, like "7""#,
+            ));
+        }
         // Another server's tag is no reason to refuse: it just matches nothing.
         tags.extend(tag(element));
     }
@@ -132,11 +140,15 @@ mod tests {
                 &[("if-match", "\"7\", \"8\""), ("if-match", &etag)],
                 one_of(&[Tag::Revision(7), Tag::Revision(8), Tag::Address(address)]),
             ),
-            // Weak, unquoted, of others, and numbers with another spelling match nothing.
+            // Weak, of others, and numbers with another spelling match nothing.
             (
-                &[("if-match", "W/\"7\", 7, \"x\", \"07\", \"+7\", \"\"")],
+                &[("if-match", "W/\"7\", \"x\", \"07\", \"+7\", \"\"")],
                 one_of(&[]),
             ),
+            (&[("if-match", "7")], Err(ErrorCode::BadRequest)),
+            (&[("if-match", "\"7\", \"8")], Err(ErrorCode::BadRequest)),
+            (&[("if-match", "\"")], Err(ErrorCode::BadRequest)),
+            (&[("if-match", "")], Err(ErrorCode::BadRequest)),
             (&[("if-none-match", "\"7\"")], Err(ErrorCode::BadRequest)),
             (
                 &[("if-none-match", "*"), ("if-match", "\"7\"")],

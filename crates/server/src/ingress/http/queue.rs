@@ -55,7 +55,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 /// Whether one message is asked for as it is, instead of several in JSON.
 pub(super) fn wants_bytes(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).map(|value| value.as_bytes());
-    accept.is_some_and(|accept| accept.trim_ascii() == b"application/octet-stream")
+    accept.is_some_and(|accept| {
+        let media_type = accept.trim_ascii();
+        media_type.eq_ignore_ascii_case(b"application/octet-stream")
+    })
 }
 
 pub(super) fn receive(head: &Parts, target: Target) -> Result<Command, CallError> {
