@@ -49,7 +49,7 @@ fn cycle(mailbox: &Mailbox, queue: &str) {
     let (mut deliveries, mut verdicts) = (Vec::with_capacity(1), Vec::with_capacity(1));
     send(mailbox, black_box(queue), 0);
     mailbox.receive(NOW, of, 1, VISIBILITY_MS, &mut deliveries);
-    let receipt = deliveries[0].receipt.to_string();
+    let receipt = deliveries[0].receipt.text();
     mailbox.ack(NOW, of, &[&receipt], &mut verdicts);
     black_box((deliveries, verdicts));
 }

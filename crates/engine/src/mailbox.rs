@@ -41,7 +41,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId};
+pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId, Text};
 pub use micronode_protocol::operation::Verdict;
 pub use receipt::Receipt;
 pub use receiver::Receiver;
@@ -150,7 +150,7 @@ impl Mailbox {
             budget,
             key: Zeroizing::new(key),
             last_queue: AtomicU64::new(0),
-            directory: Directory::new(),
+            directory: Directory::new(&key),
             agenda: Mutex::default(),
         };
         Self {
@@ -457,7 +457,8 @@ impl Mailbox {
     }
 
     fn find(&self, name: &str) -> Option<Arc<Entry>> {
-        self.shared.directory.of(name).read().get(name).cloned()
+        let (shard, hash) = self.shared.directory.of(name);
+        shard.read().get(name, hash).cloned()
     }
 
     /// At the bound of queues, ones that are empty make room: they are kept for those who ask what
@@ -482,15 +483,22 @@ impl Mailbox {
     }
 
     fn try_find_or_create(&self, now: Now, name: &str) -> Result<Arc<Entry>, SendError> {
-        let mut queues = self.shared.directory.of(name).write();
-        if let Some(entry) = queues.get(name) {
+        let (shard, hash) = self.shared.directory.of(name);
+        let mut queues = shard.write();
+        if let Some(entry) = queues.get(name, hash) {
             return Ok(Arc::clone(entry));
         }
         let cost = QUEUE_OVERHEAD_BYTES + name.len() as u64;
         let charge = self.shared.budget.charge(MemoryKind::Messages, cost)?;
         self.shared.totals.add_queue().map_err(SendError::Quota)?;
         let number = self.shared.last_queue.fetch_add(1, Relaxed);
-        let entry = Arc::new(Entry::new(&self.shared.key, number, name, now, charge));
+        let entry = Arc::new(Entry::new(
+            &self.shared.key,
+            number,
+            (name, hash),
+            now,
+            charge,
+        ));
         queues.insert(Arc::clone(&entry));
         Ok(entry)
     }
@@ -533,7 +541,7 @@ impl Mailbox {
 
     /// Forgets a queue that may be, by what [`Queue::may_be_forgotten`] says.
     fn forget(&self, entry: &Arc<Entry>, now_ms: u64) {
-        let mut queues = self.shared.directory.of(&entry.name).write();
+        let mut queues = self.shared.directory.of_entry(entry).write();
         let mut queue = entry.queue.lock();
         if queue.is_forgotten || !queue.may_be_forgotten(now_ms) {
             return;

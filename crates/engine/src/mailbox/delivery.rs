@@ -1,6 +1,7 @@
 //! What a receiver is given.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -19,22 +20,48 @@ pub struct MessageId {
     pub(super) sequence: u64,
 }
 
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl MessageId {
+    /// As it is written.
+    pub fn text(self) -> Text {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.queue.to_be_bytes());
         bytes[8..].copy_from_slice(&self.sequence.to_be_bytes());
-        write_base64url(f, &bytes)
+        Text::of(&bytes)
     }
 }
 
-/// Writes up to 28 bytes as base64url, without an allocation.
-pub(super) fn write_base64url(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    let mut digits = [0; 38];
-    let length = URL_SAFE_NO_PAD
-        .encode_slice(bytes, &mut digits)
-        .map_err(|_| fmt::Error)?;
-    f.pad(std::str::from_utf8(&digits[..length]).map_err(|_| fmt::Error)?)
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text())
+    }
+}
+
+/// An id or a receipt as it is written, without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    digits: [u8; TEXT_CHARS],
+    length: usize,
+}
+
+/// Base64url of 28 bytes.
+const TEXT_CHARS: usize = 38;
+
+impl Text {
+    /// Up to 28 bytes as base64url.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut digits = [0; TEXT_CHARS];
+        let length = URL_SAFE_NO_PAD.encode_slice(bytes, &mut digits);
+        let length = length.expect("no more than 28 bytes");
+        Self { digits, length }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.digits[..self.length]).expect("base64url is ASCII")
+    }
 }
 
 /// A message that is leased to whoever was given this.

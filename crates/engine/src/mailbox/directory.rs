@@ -1,12 +1,11 @@
 //! The queues by name.
 
-use std::borrow::Borrow;
-use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use micronode_protocol::limits::QUEUE_SHARDS;
 use parking_lot::{Mutex, RwLock};
+use siphasher::sip::SipHasher13;
 use zeroize::Zeroizing;
 
 use super::Idempotency;
@@ -21,6 +20,8 @@ use crate::budget::Charge;
 /// A queue with what never changes about it, and with its lock.
 pub(super) struct Entry {
     pub(super) name: Box<str>,
+    /// Of the name: where it is in the directory.
+    hash: u64,
     /// Counts the queues that there were, so that one that is made anew does not take the receipts
     /// of the one before it.
     pub(super) number: u64,
@@ -33,7 +34,13 @@ pub(super) struct Entry {
 
 impl Entry {
     /// All keys of a queue come from that of the mailbox, each for one purpose.
-    pub(super) fn new(key: &[u8; 32], number: u64, name: &str, now: Now, charge: Charge) -> Self {
+    pub(super) fn new(
+        key: &[u8; 32],
+        number: u64,
+        (name, hash): (&str, u64),
+        now: Now,
+        charge: Charge,
+    ) -> Self {
         let derive = |purpose: u8| {
             let mut hasher = blake3::Hasher::new_keyed(key);
             hasher.update(&[purpose]);
@@ -41,12 +48,18 @@ impl Entry {
             hasher.update(name.as_bytes());
             Zeroizing::new(*hasher.finalize().as_bytes())
         };
+        let short = |purpose| {
+            let mut key = Zeroizing::new([0; 16]);
+            key.copy_from_slice(&derive(purpose)[..16]);
+            ReceiptKey(key)
+        };
         let mut id = [0; 8];
         id.copy_from_slice(&derive(3)[..8]);
         Self {
             name: name.into(),
+            hash,
             number,
-            receipts: [ReceiptKey(derive(0)), ReceiptKey(derive(1))],
+            receipts: [short(0), short(1)],
             fingerprints: derive(2),
             queue: Mutex::new(Queue::new(u64::from_be_bytes(id), now)),
             _charge: charge,
@@ -74,40 +87,54 @@ impl Entry {
     }
 }
 
-/// All maps, each behind a lock of its own.
-pub(super) struct Directory([Shard; QUEUE_SHARDS]);
+/// All maps, each behind a lock of its own. Hashing is keyed, because peers choose the names.
+pub(super) struct Directory {
+    shards: [Shard; QUEUE_SHARDS],
+    key: Zeroizing<[u8; 16]>,
+}
 
 /// On a cache line of its own, so that the locks of two shards do not slow each other down.
 #[repr(align(64))]
 #[derive(Default)]
-pub(super) struct Shard(pub(super) RwLock<Queues>);
+pub(super) struct Shard(RwLock<Queues>);
 
-/// The queues of one shard. Hashing is keyed, because peers choose the names.
+/// The queues of one shard.
 #[derive(Default)]
 pub(super) struct Queues {
-    by_name: HashSet<ByName>,
+    by_name: HashTable<Arc<Entry>>,
     /// What was counted in queues that are forgotten.
     pub(super) forgotten: MailboxCounters,
 }
 
-struct ByName(Arc<Entry>);
-
 impl Directory {
-    pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| Shard::default()))
+    /// Hashes names with a key that comes from that of the mailbox.
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        let mut derived = Zeroizing::new([0; 16]);
+        let hash = blake3::keyed_hash(key, b"names of queues");
+        derived.copy_from_slice(&hash.as_bytes()[..16]);
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+            key: derived,
+        }
     }
 
-    /// Spreads names evenly that nobody chose to crowd one shard. Who does gains little: the lock
-    /// is shared, and the map under it is keyed.
-    pub(super) fn of(&self, name: &str) -> &RwLock<Queues> {
-        let hash = name.bytes().fold(0xcbf2_9ce4_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
-        &self.0[(hash ^ hash >> 16) as usize % QUEUE_SHARDS].0
+    /// The shard of a name, and its hash there.
+    pub(super) fn of(&self, name: &str) -> (&RwLock<Queues>, u64) {
+        let hash = SipHasher13::new_with_key(&self.key).hash(name.as_bytes());
+        (self.shard(hash), hash)
+    }
+
+    pub(super) fn of_entry(&self, entry: &Entry) -> &RwLock<Queues> {
+        self.shard(entry.hash)
+    }
+
+    /// By bits from the middle: the table takes those at both ends.
+    fn shard(&self, hash: u64) -> &RwLock<Queues> {
+        &self.shards[(hash >> 32) as usize % QUEUE_SHARDS].0
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &RwLock<Queues>> {
-        self.0.iter().map(|Shard(queues)| queues)
+        self.shards.iter().map(|Shard(queues)| queues)
     }
 
     /// Every queue, one shard after the other.
@@ -121,40 +148,24 @@ impl Directory {
 }
 
 impl Queues {
-    pub(super) fn get(&self, name: &str) -> Option<&Arc<Entry>> {
-        self.by_name.get(name).map(|ByName(entry)| entry)
+    pub(super) fn get(&self, name: &str, hash: u64) -> Option<&Arc<Entry>> {
+        self.by_name.find(hash, |entry| *entry.name == *name)
     }
 
+    /// It was looked up before.
     pub(super) fn insert(&mut self, entry: Arc<Entry>) {
-        let new = self.by_name.insert(ByName(entry));
-        debug_assert!(new, "looked up before");
+        let hash = |entry: &Arc<Entry>| entry.hash;
+        self.by_name.insert_unique(entry.hash, entry, hash);
     }
 
     pub(super) fn remove(&mut self, entry: &Entry) {
-        self.by_name.remove(&*entry.name);
+        let is_it = |it: &Arc<Entry>| it.number == entry.number;
+        if let Ok(found) = self.by_name.find_entry(entry.hash, is_it) {
+            found.remove();
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.by_name.iter().map(|ByName(entry)| entry)
+        self.by_name.iter()
     }
 }
-
-impl Borrow<str> for ByName {
-    fn borrow(&self) -> &str {
-        &self.0.name
-    }
-}
-
-impl Hash for ByName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.name.hash(state);
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for ByName {}

@@ -54,6 +54,10 @@ impl Keys {
 
     /// When the next key is forgotten.
     pub(super) fn next_expiry(&self) -> Option<u64> {
+        // Most queues have none.
+        if self.is_empty() {
+            return None;
+        }
         self.get(self.first).map(|kept| kept.expires_ms)
     }
 
@@ -68,12 +72,15 @@ impl Keys {
     /// Forgets up to `most` keys whose time is over.
     pub(super) fn expire(&mut self, now: Now, most: usize) {
         for _ in 0..most {
+            if self
+                .next_expiry()
+                .is_none_or(|expires_ms| now.mono_ms < expires_ms)
+            {
+                return;
+            }
             let Some(kept) = self.get(self.first) else {
                 return;
             };
-            if now.mono_ms < kept.expires_ms {
-                return;
-            }
             let key = kept.fingerprint.key;
             // It may have been used again since its time was over.
             if self.by_key.get(&key) == Some(&self.first) {

@@ -477,11 +477,11 @@ impl Queue {
     /// When there is something to do without a command.
     pub(super) fn next_deadline(&self) -> u64 {
         let deadline = self.deadlines.first().map(|(deadline, _)| deadline);
-        [deadline, self.keys.next_expiry(), self.forget_at()]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(u64::MAX)
+        let expiry = self.keys.next_expiry();
+        match (deadline, expiry) {
+            (None, None) => self.forget_at().unwrap_or(u64::MAX),
+            _ => deadline.unwrap_or(u64::MAX).min(expiry.unwrap_or(u64::MAX)),
+        }
     }
 
     /// When it may be forgotten, if nothing else happens. `None` as long as there is anything in

@@ -9,10 +9,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use siphasher::sip128::SipHasher24;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::delivery::write_base64url;
+use super::delivery::Text;
 
 const NAMED: usize = 12;
 const MAC: usize = 16;
@@ -25,7 +26,7 @@ pub struct Receipt {
 }
 
 /// Makes and verifies the receipts of one queue, or of its dead letters.
-pub(super) struct ReceiptKey(pub(super) Zeroizing<[u8; 32]>);
+pub(super) struct ReceiptKey(pub(super) Zeroizing<[u8; 16]>);
 
 impl Receipt {
     /// A receipt without its MAC, to be sealed once no lock is held.
@@ -34,6 +35,13 @@ impl Receipt {
         bytes[..4].copy_from_slice(&slot.to_be_bytes());
         bytes[4..NAMED].copy_from_slice(&delivery.to_be_bytes());
         Self { bytes }
+    }
+}
+
+impl Receipt {
+    /// As it is written.
+    pub fn text(&self) -> Text {
+        Text::of(&self.bytes)
     }
 }
 
@@ -52,7 +60,9 @@ impl ReceiptKey {
         }
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         let (named, mac) = bytes[..length].split_at_checked(NAMED)?;
-        if !bool::from(self.mac(named)[..].ct_eq(mac)) {
+        // As numbers, so that it takes few instructions and always the same ones.
+        let [mac, right] = [mac.try_into().ok()?, self.mac(named)].map(u128::from_ne_bytes);
+        if !bool::from(right.ct_eq(&mac)) {
             return None;
         }
         let slot = u32::from_be_bytes(named[..4].try_into().ok()?);
@@ -60,16 +70,16 @@ impl ReceiptKey {
         Some((slot, delivery))
     }
 
+    /// SipHash-2-4 with 128 bits, which is made for short inputs: a receipt is made and verified
+    /// for every message, and BLAKE3 took a fifth of all that a message costs.
     fn mac(&self, named: &[u8]) -> [u8; MAC] {
-        let mut mac = [0; MAC];
-        mac.copy_from_slice(&blake3::keyed_hash(&self.0, named).as_bytes()[..MAC]);
-        mac
+        SipHasher24::new_with_key(&self.0).hash(named).as_bytes()
     }
 }
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_base64url(f, &self.bytes)
+        f.pad(&self.text())
     }
 }
 
@@ -80,7 +90,7 @@ mod tests {
     use super::*;
 
     fn key(byte: u8) -> ReceiptKey {
-        ReceiptKey(Zeroizing::new([byte; 32]))
+        ReceiptKey(Zeroizing::new([byte; 16]))
     }
 
     fn receipt(slot: u32, delivery: u64) -> String {

@@ -222,7 +222,9 @@ impl Slab {
         let (number, at) = place(index as usize);
         let block = &mut self.blocks[number];
         let slot = &mut block.slots.items[at];
-        effects.gone.extend(slot.content.take());
+        if let Some(content) = slot.content.take() {
+            effects.gone.push(content);
+        }
         slot.next = block.vacant;
         block.vacant = index;
         if block.live as usize == places(number) {

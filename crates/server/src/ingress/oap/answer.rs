@@ -1,6 +1,6 @@
 //! Replies as the fields and the body of an answer.
 
-use super::deliveries::{Deliveries, Short, encode_head};
+use super::deliveries::{Deliveries, encode_head};
 use super::memory::Held;
 use super::question::Asked;
 use crate::call::{CallError, DEFAULT_MEDIA_TYPE, Reply};
@@ -154,9 +154,9 @@ pub(super) fn render(
         }
 
         (Reply::Sent(sent), _) => {
-            let id = Short::of(sent.id);
+            let id = sent.id.text();
             let reply = SendReply {
-                id: id.as_str(),
+                id: &id,
                 duplicate: sent.duplicate,
             };
             reply.encode(fields);

@@ -3,53 +3,18 @@
 use super::answer::chunk;
 use bytes::Bytes;
 use micronode_engine::mailbox::Delivery;
-use micronode_protocol::limits::{OAP_CHUNK_BYTES, RECEIPT_CHARS};
+use micronode_protocol::limits::OAP_CHUNK_BYTES;
 use micronode_protocol::operation;
-use std::fmt::{self, Write};
 use std::vec;
 
 const HEAD_BYTES: usize = operation::Delivery::HEAD_BYTES_MAX;
 
-/// The text of an id or a receipt, without an allocation.
-pub(super) struct Short {
-    bytes: [u8; RECEIPT_CHARS],
-    length: usize,
-}
-
-impl Short {
-    /// # Panics
-    ///
-    /// If it is longer than any id or receipt.
-    pub(super) fn of(value: impl fmt::Display) -> Self {
-        let mut text = Self {
-            bytes: [0; RECEIPT_CHARS],
-            length: 0,
-        };
-        write!(text, "{value}").expect("ids and receipts have a longest length");
-        text
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).expect("it was written as text")
-    }
-}
-
-impl Write for Short {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length + text.len();
-        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
-    }
-}
-
 /// Writes what is in front of the body of a message.
 pub(super) fn encode_head(message: &Delivery, buffer: &mut Vec<u8>) {
-    let (id, receipt) = (Short::of(message.id), Short::of(message.receipt));
+    let (id, receipt) = (message.id.text(), message.receipt.text());
     let head = operation::Delivery {
-        id: id.as_str(),
-        receipt: receipt.as_str(),
+        id: &id,
+        receipt: &receipt,
         attempt: message.attempt,
         enqueued_ms: message.enqueued_wall_ms,
         body: &message.body,
