@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::{Duration, Instant};
 use support::bench::{Bench, assert_exit};
 use support::wait_until;
@@ -366,5 +367,93 @@ fn who_prints_for_longer_than_the_lease_is_told() {
                 prints.wait().unwrap();
             }
         }
+    }
+}
+
+/// Starts it and waits until it can print no more: three messages do not fit into its pipe.
+fn stuck(it: &Bench, arguments: &[&str]) -> Child {
+    fs::write(it.path("body"), vec![b'x'; 40 * 1024]).unwrap();
+    for _ in 0..9 {
+        it.done(&["mbox", "send", "log", "body"]);
+    }
+    let child = it.piped(arguments);
+    let mut before = Vec::new();
+    wait_until("it being stuck", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = counts(it, "log").to_vec();
+        let same = now == before && now[1] > 0;
+        before = now;
+        same
+    });
+    child
+}
+
+/// Ends what is stuck, and checks that it was in silence; its exit code.
+#[track_caller]
+fn end(mut child: Child, signal: Option<Signal>) -> Option<i32> {
+    match signal {
+        Some(signal) => kill_process(Pid::from_child(&child), signal).unwrap(),
+        None => drop(child.stdout.take()),
+    }
+    wait_until("the command ending", || child.try_wait().unwrap().is_some());
+    let mut error = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut error).unwrap();
+    assert_eq!(error, "");
+    child.wait().unwrap().code()
+}
+
+const ENDS: [Option<Signal>; 3] = [None, Some(Signal::INT), Some(Signal::TERM)];
+
+/// Of each message it had up to 32 more at hand, all of which had been delivered for nothing when
+/// it ended: with few deliveries allowed, `tail | head -3` made dead letters of a queue.
+#[test]
+fn a_tail_that_ends_gives_back_what_it_did_not_print_and_took_no_more() {
+    for it in Bench::over_each_protocol() {
+        for ends in ENDS {
+            let tail = stuck(&it, &["mbox", "tail", "log"]);
+            let [ready, leased, _] = counts(&it, "log");
+            assert_eq!(leased, 1, "{ready} ready");
+            assert_eq!(end(tail, ends), Some(0), "{ends:?}");
+            assert_eq!(counts(&it, "log"), [ready + 1, 0, 0], "{ends:?}");
+            it.done(&["mbox", "purge", "log"]);
+        }
+    }
+}
+
+/// What was received and could not be printed stayed leased.
+#[test]
+fn what_was_received_and_not_printed_is_given_back() {
+    for it in Bench::over_each_protocol() {
+        for ends in ENDS {
+            for (ack, printed_and_leased) in [(&["--ack"][..], 0), (&[], 1)] {
+                let recv = ["mbox", "recv", "log", "--max", "5", "--json"];
+                let recv = stuck(&it, &[&recv[..], ack].concat());
+                assert_eq!(counts(&it, "log"), [4, 5, 0]);
+                assert_eq!(end(recv, ends), Some(0), "{ends:?}");
+                // The first of them fits into the pipe, and nothing behind it.
+                assert_eq!(
+                    counts(&it, "log"),
+                    [8, printed_and_leased, 0],
+                    "{ends:?} {ack:?}"
+                );
+                it.done(&["mbox", "purge", "log"]);
+            }
+        }
+    }
+}
+
+/// It used to learn of it from the next message, which then had been delivered for nothing.
+#[test]
+fn a_tail_that_nobody_reads_any_more_ends_before_the_next_message() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "log", "one\n");
+        let mut tail = it.piped(&["mbox", "tail", "log"]);
+        let mut line = [0; 4];
+        let mut stdout = tail.stdout.take().unwrap();
+        stdout.read_exact(&mut line).unwrap();
+        drop(stdout);
+        assert_eq!(end(tail, None), Some(0));
+        assert_eq!(counts(&it, "log"), [0, 0, 0]);
     }
 }

@@ -22,7 +22,7 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(5 * 60);
 
 /// How long a node out of reach may hold up the end.
-const LAST_WORD: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 
 pub(super) struct Exec<'a> {
     pub(super) client: &'a Client,
