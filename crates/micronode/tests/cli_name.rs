@@ -150,3 +150,31 @@ fn a_reader_that_has_read_enough_is_no_failure() {
         }
     }
 }
+
+/// Over HTTP it was all that a status without a document tells.
+#[test]
+fn no_such_name_is_said_in_the_same_words_over_each_protocol() {
+    for it in Bench::over_each_protocol() {
+        let output = it.run(&["name", "get", "no/such"]);
+        assert_exit(&output, 3);
+        let error = String::from_utf8(output.stderr).unwrap();
+        let says = "the node answered 404 not_found: no such name here";
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+/// HTTP used to be asked again and again for an answer that it could not read, and then to report
+/// that it has an invalid version.
+#[test]
+fn the_port_of_the_other_protocol_is_told_apart_at_once() {
+    let it = Bench::new();
+    for url in [
+        format!("http://{}", it.node.oap()),
+        format!("oap://{}", it.node.http),
+    ] {
+        let output = it.run(&["name", "ls", "--url", &url]);
+        assert_exit(&output, 1);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("the port of another protocol?"), "{error}");
+    }
+}
