@@ -93,6 +93,12 @@ impl Failure {
         self
     }
 
+    /// Says what to do in this case, whatever is known of others.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// Writes the failure to stderr; a stderr that is gone changes nothing.
     pub(crate) fn report(&self) {
         let stderr = io::stderr();

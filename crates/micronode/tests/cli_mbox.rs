@@ -457,3 +457,46 @@ fn a_tail_that_nobody_reads_any_more_ends_before_the_next_message() {
         assert_eq!(counts(&it, "log"), [0, 0, 0]);
     }
 }
+
+/// The advice was that for objects: to raise a limit that has nothing to do with messages, or that a
+/// queue may have been deleted.
+#[test]
+fn what_fails_of_a_queue_comes_with_advice_for_queues() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("large"), vec![0; 300_000]).unwrap();
+        for (arguments, code, hint) in [
+            (&["send", "q", "large"][..], 4, "limits.mailbox.max_body"),
+            (&["stats", "nosuch"], 3, "once it is sent to"),
+            (&["purge", "nosuch"], 3, "once it is sent to"),
+        ] {
+            let output = it.run(&[&["mbox"], arguments].concat());
+            assert_exit(&output, code);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+}
+
+/// It was told of a lease that had ended, and to ask for a longer one.
+#[test]
+fn a_command_whose_message_was_purged_is_told_what_may_have_happened() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "1");
+        let command = "mkfifo end; echo; read -r end < end";
+        let exec = ["mbox", "recv", "jobs", "--max", "1", "--exec", command];
+        let mut works = it.piped(&exec);
+        let mut line = [0];
+        works
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut line)
+            .unwrap();
+        it.done(&["mbox", "purge", "jobs"]);
+        fs::write(it.path("end"), "\n").unwrap();
+        let output = works.wait_with_output().unwrap();
+        assert_exit(&output, 1);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("purged or the node restarted"), "{error}");
+    }
+}

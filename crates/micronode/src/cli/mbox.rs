@@ -176,7 +176,17 @@ impl Mbox {
 
 /// How what is asked of a queue fails.
 fn failure(error: Error, queue: &str) -> Failure {
-    Failure::from(error).about(queue)
+    let hint = match error.status() {
+        Some(404) => {
+            "a queue is there once it is sent to, and is forgotten after 10 minutes without messages"
+        }
+        Some(413) => {
+            "the node's limits.mailbox.max_body bounds the size of messages: put it as an object, \
+             and send its address"
+        }
+        _ => return Failure::from(error).about(queue),
+    };
+    Failure::from(error).about(queue).hint(hint)
 }
 
 impl Send {
