@@ -500,3 +500,22 @@ fn a_command_whose_message_was_purged_is_told_what_may_have_happened() {
         assert!(error.contains("purged or the node restarted"), "{error}");
     }
 }
+
+/// The node was asked, and what it said was exit code 1, as if to try again might help.
+#[test]
+fn what_no_node_could_do_is_wrong_usage() {
+    for it in Bench::over_each_protocol() {
+        for (arguments, says) in [
+            (&["send", "q.dlq", "/dev/null"][..], "redrive"),
+            (&["send", "q", "/dev/null", "--delay", "8d"], "7 days"),
+            (&["recv", "q", "--visibility", "13h"], "12 hours"),
+            (&["nack", "q", "r", "--delay", "8d"], "7 days"),
+            (&["redrive", "q.dlq"], "without"),
+        ] {
+            let output = it.run(&[&["mbox"], arguments].concat());
+            assert_exit(&output, 2);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(says), "{arguments:?}: {error}");
+        }
+    }
+}
