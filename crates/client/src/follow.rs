@@ -3,9 +3,10 @@
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
+use micronode_protocol::limits::WAIT_MAX;
 use tokio::time::Instant;
 
-use crate::retry::Attempts;
+use crate::retry::{Attempts, pause_if_early};
 use crate::{Client, Error};
 
 /// Something to follow.
@@ -29,19 +30,31 @@ pub(crate) trait Follow: Send + 'static {
 
 struct Following<F: Follow> {
     followed: F,
-    feed: Option<(F::Feed, Instant)>,
+    feed: Option<Open<F::Feed>>,
     attempts: Attempts,
+}
+
+struct Open<F> {
+    feed: F,
+    since: Instant,
+    /// It has told something.
+    told: bool,
 }
 
 impl<F: Follow> Following<F> {
     async fn next(&mut self) -> Result<F::Item, Error> {
         loop {
+            let mut told_until_now = None;
             let error = match &mut self.feed {
                 None => {
                     let missed = self.followed.missed();
                     match self.followed.open().await {
                         Ok(feed) => {
-                            self.feed = Some((feed, Instant::now()));
+                            self.feed = Some(Open {
+                                feed,
+                                since: Instant::now(),
+                                told: false,
+                            });
                             // No progress: the node has told nothing yet.
                             let Some(missed) = missed else { continue };
                             return Ok(missed);
@@ -49,19 +62,26 @@ impl<F: Follow> Following<F> {
                         Err(error) => error,
                     }
                 }
-                Some((feed, since)) => match self.followed.next(feed).await {
+                Some(open) => match self.followed.next(&mut open.feed).await {
                     Ok(item) => {
+                        open.told = true;
                         self.attempts.progressed();
                         return Ok(item);
                     }
                     Err(error) => {
-                        self.attempts.lasted(since.elapsed());
+                        self.attempts.lasted(open.since.elapsed());
+                        told_until_now = open.told.then_some(open.since);
                         self.feed = None;
                         error.of_begun_answer()
                     }
                 },
             };
             self.attempts.pause_after(error).await?;
+            // What it told was progress, by which the pauses of a way that breaks again and again
+            // would never become longer.
+            if let Some(since) = told_until_now {
+                pause_if_early(since, WAIT_MAX).await;
+            }
         }
     }
 }

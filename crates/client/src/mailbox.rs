@@ -7,7 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use micronode_protocol::idempotency::is_idempotency_key;
 use micronode_protocol::limits::{
-    RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, VISIBILITY_MAX, WAIT_MAX,
+    DELAY_MAX, RECEIPTS, RECEIVE_MESSAGES, VISIBILITY, VISIBILITY_MAX, WAIT_MAX,
 };
 use micronode_protocol::name::QueueRef;
 use micronode_protocol::operation::Verdict;
@@ -143,13 +143,14 @@ impl Client {
         body: Bytes,
         options: &SendOptions,
     ) -> Result<Sent, Error> {
-        check_queue(queue)?;
+        check_source(queue)?;
         let key = match &options.key {
             Key::Random => random_key(),
             Key::Given(key) => Some(check_key(key)?.to_owned()),
             Key::None => None,
         };
         let delay = options.delay.unwrap_or_default();
+        check_delay(delay)?;
         let send = || {
             let key = key.as_deref().unwrap_or_default();
             self.transport.send(queue, key, delay, body.clone())
@@ -208,6 +209,7 @@ impl Client {
         delay: Duration,
         receipts: &[R],
     ) -> Result<Vec<Verdict>, Error> {
+        check_delay(delay)?;
         self.settle(queue, Settle::Nack { delay }, receipts).await
     }
 
@@ -261,7 +263,7 @@ impl Client {
     /// Moves dead letters of a queue back into it, the oldest first, and at most `limit` of them
     /// where that is not 0. 404 if it was never sent to. Is not repeated when it may have been done.
     pub async fn redrive(&self, queue: &str, limit: u32) -> Result<Redriven, Error> {
-        check_queue(queue)?;
+        check_source(queue)?;
         let redrive = || self.transport.redrive(queue, limit);
         self.repeat_refused(redrive).await
     }
@@ -280,6 +282,27 @@ pub(crate) fn check_queue(queue: &str) -> Result<(), Error> {
             what: "a queue",
             given: queue.escape_debug().to_string(),
             rule: "1 to 80 of a-z, 0-9, `.`, `_` and `-`; behind them, `.dlq` stands for its dead letters",
+        })
+}
+
+/// What is sent to, and its dead letters come back to.
+fn check_source(queue: &str) -> Result<(), Error> {
+    check_queue(queue)?;
+    let is_dead = QueueRef::parse(queue).is_some_and(|it| it.is_dead);
+    (!is_dead).then_some(()).ok_or_else(|| Error::Invalid {
+        what: "a queue to send to or to redrive",
+        given: queue.to_owned(),
+        rule: "it stands for the dead letters of the queue without `.dlq`",
+    })
+}
+
+fn check_delay(delay: Duration) -> Result<(), Error> {
+    (delay <= DELAY_MAX)
+        .then_some(())
+        .ok_or_else(|| Error::Invalid {
+            what: "a delay",
+            given: format!("{delay:?}"),
+            rule: "up to 7 days",
         })
 }
 

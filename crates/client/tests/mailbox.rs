@@ -274,6 +274,24 @@ async fn what_is_no_queue_or_no_key_is_not_asked_for() {
         let error = messages.try_next().await.unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{queue}: {error:?}");
     }
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    for (queue, delay) in [
+        ("q.dlq", Duration::ZERO),
+        ("q", week + Duration::from_millis(1)),
+    ] {
+        let options = SendOptions {
+            key: Key::None,
+            delay: Some(delay),
+        };
+        let error = client.send(queue, "x".into(), &options).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }), "{queue}: {error:?}");
+        if !delay.is_zero() {
+            let error = client.nack(queue, delay, &["r"]).await.unwrap_err();
+            assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
+        }
+    }
+    let error = client.redrive("q.dlq", 1).await.unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
     for key in ["", " a", "é", "a\r\nb", &"k".repeat(256)] {
         let options = SendOptions {
             key: Key::Given(key.into()),
@@ -283,6 +301,10 @@ async fn what_is_no_queue_or_no_key_is_not_asked_for() {
         assert!(matches!(error, Error::Invalid { .. }), "{key}: {error:?}");
     }
     assert!(node.requests().is_empty());
+    // The longest delay is one.
+    let nacked = client.nack("q", week, &["r"]).await;
+    assert!(!matches!(nacked, Err(Error::Invalid { .. })), "{nacked:?}");
+    assert!(!node.requests().is_empty());
 }
 
 /// Over HTTP the node refused a lease of no time, and over OAP it was one of a millisecond.

@@ -411,3 +411,24 @@ async fn a_watch_lists_what_is_there_and_tells_what_is_news() {
         ]
     );
 }
+
+/// A node that drains ends its streams at once and lists names all the same. It used to be listed
+/// as fast as it answered.
+#[tokio::test]
+async fn a_watch_that_is_cut_again_and_again_is_not_begun_without_end() {
+    let node = Node::start(|request, _| {
+        Some(if request.path == "/events" {
+            Reply::SendAndClose(events(""))
+        } else {
+            document(200, &json!({"names": [entry("a", 1)]}))
+        })
+    })
+    .await;
+    let mut watch = client(&node).watch_names("");
+    let watched = async { while watch.try_next().await.unwrap().is_some() {} };
+    let wait = Duration::from_millis(1500);
+    timeout(wait, watched).await.unwrap_err();
+    let requests = node.requests();
+    let lists = requests.iter().filter(|it| it.path != "/events").count();
+    assert!((1..=4).contains(&lists), "{lists}");
+}

@@ -105,7 +105,10 @@ impl Cli {
         match verb {
             Verb::Run(run) => run.run(),
             Verb::Put(put) => asynchronous(put.run(&node.client()?, node.json)),
-            Verb::Get(get) => asynchronous(get.run(&node.client()?, node.json)),
+            Verb::Get(get) => {
+                let got = asynchronous(get.run(&node.client()?, node.json));
+                got.or_else(Failure::unless_reader_gone)
+            }
             Verb::Has(has) => asynchronous(has.run(&node.client()?, node.json)),
             Verb::Rm(rm) => asynchronous(rm.run(&node.client()?, node.json)),
             Verb::Name(name) => asynchronous(name.run(&node.client()?, node.json)),

@@ -46,6 +46,8 @@ pub(crate) struct Failure {
     what: String,
     /// What to do about it, where there is something to say.
     hint: Option<String>,
+    /// Nobody reads what is written any more.
+    reader_gone: bool,
 }
 
 impl Failure {
@@ -54,6 +56,7 @@ impl Failure {
             exit,
             what: what.into(),
             hint: None,
+            reader_gone: false,
         }
     }
 
@@ -63,7 +66,19 @@ impl Failure {
 
     /// A failed operation of this host on `subject`.
     pub(crate) fn local(subject: impl fmt::Display, error: &io::Error) -> Self {
-        Self::new(Exit::Failed, format!("{subject}: {error}"))
+        Failure {
+            reader_gone: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Self::new(Exit::Failed, format!("{subject}: {error}"))
+        }
+    }
+
+    /// For what only prints: whoever reads the beginning of it, as `head` does, has what they want.
+    pub(crate) fn unless_reader_gone(self) -> Result<Exit, Self> {
+        if self.reader_gone {
+            Ok(Exit::Done)
+        } else {
+            Err(self)
+        }
     }
 
     /// Says what the failure is about.
@@ -75,6 +90,12 @@ impl Failure {
     /// Says what to do, unless something more specific is known.
     pub(crate) fn or_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Says what to do in this case, whatever is known of others.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -106,9 +127,8 @@ impl From<Error> for Failure {
             what.push_str(&format!(" (corr_id {corr_id})"));
         }
         Failure {
-            exit: exit(&error),
-            what,
             hint,
+            ..Failure::new(exit(&error), what)
         }
     }
 }

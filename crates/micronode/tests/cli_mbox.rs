@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::{Duration, Instant};
 use support::bench::{Bench, assert_exit};
 use support::wait_until;
@@ -365,6 +366,156 @@ fn who_prints_for_longer_than_the_lease_is_told() {
                 prints.kill().unwrap();
                 prints.wait().unwrap();
             }
+        }
+    }
+}
+
+/// Starts it and waits until it can print no more: three messages do not fit into its pipe.
+fn stuck(it: &Bench, arguments: &[&str]) -> Child {
+    fs::write(it.path("body"), vec![b'x'; 40 * 1024]).unwrap();
+    for _ in 0..9 {
+        it.done(&["mbox", "send", "log", "body"]);
+    }
+    let child = it.piped(arguments);
+    let mut before = Vec::new();
+    wait_until("it being stuck", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = counts(it, "log").to_vec();
+        let same = now == before && now[1] > 0;
+        before = now;
+        same
+    });
+    child
+}
+
+/// Ends what is stuck, and checks that it was in silence; its exit code.
+#[track_caller]
+fn end(mut child: Child, signal: Option<Signal>) -> Option<i32> {
+    match signal {
+        Some(signal) => kill_process(Pid::from_child(&child), signal).unwrap(),
+        None => drop(child.stdout.take()),
+    }
+    wait_until("the command ending", || child.try_wait().unwrap().is_some());
+    let mut error = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut error).unwrap();
+    assert_eq!(error, "");
+    child.wait().unwrap().code()
+}
+
+const ENDS: [Option<Signal>; 3] = [None, Some(Signal::INT), Some(Signal::TERM)];
+
+/// Of each message it had up to 32 more at hand, all of which had been delivered for nothing when
+/// it ended: with few deliveries allowed, `tail | head -3` made dead letters of a queue.
+#[test]
+fn a_tail_that_ends_gives_back_what_it_did_not_print_and_took_no_more() {
+    for it in Bench::over_each_protocol() {
+        for ends in ENDS {
+            let tail = stuck(&it, &["mbox", "tail", "log"]);
+            let [ready, leased, _] = counts(&it, "log");
+            assert_eq!(leased, 1, "{ready} ready");
+            assert_eq!(end(tail, ends), Some(0), "{ends:?}");
+            assert_eq!(counts(&it, "log"), [ready + 1, 0, 0], "{ends:?}");
+            it.done(&["mbox", "purge", "log"]);
+        }
+    }
+}
+
+/// What was received and could not be printed stayed leased.
+#[test]
+fn what_was_received_and_not_printed_is_given_back() {
+    for it in Bench::over_each_protocol() {
+        for ends in ENDS {
+            for (ack, printed_and_leased) in [(&["--ack"][..], 0), (&[], 1)] {
+                let recv = ["mbox", "recv", "log", "--max", "5", "--json"];
+                let recv = stuck(&it, &[&recv[..], ack].concat());
+                assert_eq!(counts(&it, "log"), [4, 5, 0]);
+                assert_eq!(end(recv, ends), Some(0), "{ends:?}");
+                // The first of them fits into the pipe, and nothing behind it.
+                assert_eq!(
+                    counts(&it, "log"),
+                    [8, printed_and_leased, 0],
+                    "{ends:?} {ack:?}"
+                );
+                it.done(&["mbox", "purge", "log"]);
+            }
+        }
+    }
+}
+
+/// It used to learn of it from the next message, which then had been delivered for nothing.
+#[test]
+fn a_tail_that_nobody_reads_any_more_ends_before_the_next_message() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "log", "one\n");
+        let mut tail = it.piped(&["mbox", "tail", "log"]);
+        let mut line = [0; 4];
+        let mut stdout = tail.stdout.take().unwrap();
+        stdout.read_exact(&mut line).unwrap();
+        drop(stdout);
+        assert_eq!(end(tail, None), Some(0));
+        assert_eq!(counts(&it, "log"), [0, 0, 0]);
+    }
+}
+
+/// The advice was that for objects: to raise a limit that has nothing to do with messages, or that a
+/// queue may have been deleted.
+#[test]
+fn what_fails_of_a_queue_comes_with_advice_for_queues() {
+    for it in Bench::over_each_protocol() {
+        fs::write(it.path("large"), vec![0; 300_000]).unwrap();
+        for (arguments, code, hint) in [
+            (&["send", "q", "large"][..], 4, "limits.mailbox.max_body"),
+            (&["stats", "nosuch"], 3, "once it is sent to"),
+            (&["purge", "nosuch"], 3, "once it is sent to"),
+        ] {
+            let output = it.run(&[&["mbox"], arguments].concat());
+            assert_exit(&output, code);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+}
+
+/// It was told of a lease that had ended, and to ask for a longer one.
+#[test]
+fn a_command_whose_message_was_purged_is_told_what_may_have_happened() {
+    for it in Bench::over_each_protocol() {
+        send(&it, "jobs", "1");
+        let command = "mkfifo end; echo; read -r end < end";
+        let exec = ["mbox", "recv", "jobs", "--max", "1", "--exec", command];
+        let mut works = it.piped(&exec);
+        let mut line = [0];
+        works
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut line)
+            .unwrap();
+        it.done(&["mbox", "purge", "jobs"]);
+        fs::write(it.path("end"), "\n").unwrap();
+        let output = works.wait_with_output().unwrap();
+        assert_exit(&output, 1);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("purged or the node restarted"), "{error}");
+    }
+}
+
+/// The node was asked, and what it said was exit code 1, as if to try again might help.
+#[test]
+fn what_no_node_could_do_is_wrong_usage() {
+    for it in Bench::over_each_protocol() {
+        for (arguments, says) in [
+            (&["send", "q.dlq", "/dev/null"][..], "redrive"),
+            (&["send", "q", "/dev/null", "--delay", "8d"], "7 days"),
+            (&["recv", "q", "--visibility", "13h"], "12 hours"),
+            (&["nack", "q", "r", "--delay", "8d"], "7 days"),
+            (&["redrive", "q.dlq"], "without"),
+        ] {
+            let output = it.run(&[&["mbox"], arguments].concat());
+            assert_exit(&output, 2);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(says), "{arguments:?}: {error}");
         }
     }
 }

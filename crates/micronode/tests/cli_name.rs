@@ -5,8 +5,9 @@ mod support;
 
 use serde_json::json;
 use std::fs;
+use std::io::Read;
 use support::bench::{Bench, assert_exit};
-use support::{address, object};
+use support::{address, object, wait_until};
 
 /// Stores an object on the node of a bench; its address.
 fn stored(it: &Bench, size: usize) -> String {
@@ -128,5 +129,52 @@ fn a_watch_prints_what_is_there_and_then_what_changes() {
         assert_eq!(text.line(), format!("set  {address}  5  a/2"));
         let deleted = json!({"event": "deleted", "name": "a/1", "address": null, "revision": 4});
         assert_eq!(lines.line(), deleted.to_string());
+    }
+}
+
+/// Exit code 1 and a message about a broken pipe used to be what came of `| head -1`.
+#[test]
+fn a_reader_that_has_read_enough_is_no_failure() {
+    for it in Bench::over_each_protocol() {
+        // More than a pipe holds.
+        let address = stored(&it, 300_000);
+        it.done(&["name", "set", "n", &address]);
+        for arguments in [&["name", "watch"][..], &["get", "n"]] {
+            let mut child = it.piped(arguments);
+            let mut first = [0];
+            let mut stdout = child.stdout.take().unwrap();
+            stdout.read_exact(&mut first).unwrap();
+            drop(stdout);
+            wait_until("the command ending", || child.try_wait().unwrap().is_some());
+            assert_exit(&child.wait_with_output().unwrap(), 0);
+        }
+    }
+}
+
+/// Over HTTP it was all that a status without a document tells.
+#[test]
+fn no_such_name_is_said_in_the_same_words_over_each_protocol() {
+    for it in Bench::over_each_protocol() {
+        let output = it.run(&["name", "get", "no/such"]);
+        assert_exit(&output, 3);
+        let error = String::from_utf8(output.stderr).unwrap();
+        let says = "the node answered 404 not_found: no such name here";
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+/// HTTP used to be asked again and again for an answer that it could not read, and then to report
+/// that it has an invalid version.
+#[test]
+fn the_port_of_the_other_protocol_is_told_apart_at_once() {
+    let it = Bench::new();
+    for url in [
+        format!("http://{}", it.node.oap()),
+        format!("oap://{}", it.node.http),
+    ] {
+        let output = it.run(&["name", "ls", "--url", &url]);
+        assert_exit(&output, 1);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("the port of another protocol?"), "{error}");
     }
 }

@@ -39,6 +39,8 @@ use super::{IDLE, PROBLEM_BYTES, Pieces, TOO_LONG, minted};
 use crate::credentials::Credentials;
 use crate::{ClientOptions, Error, Minted, TransportError, error, tls};
 
+const NOT_HTTP: Error = Error::Protocol("it is not HTTP; is this the port of another protocol?");
+
 /// Bytes of an answer with a token, with room for white space and members to come.
 const TOKEN_ANSWER_BYTES: usize = TOKEN_TEXT_BYTES + 1024;
 
@@ -338,6 +340,9 @@ fn request_failed(error: legacy::Error) -> Error {
     }
     let mut cause = error.source();
     while let Some(inner) = cause {
+        if is_unreadable(inner) {
+            return NOT_HTTP;
+        }
         let own_body = inner
             .downcast_ref::<hyper::Error>()
             .is_some_and(hyper::Error::is_user);
@@ -350,4 +355,11 @@ fn request_failed(error: legacy::Error) -> Error {
         }
     }
     TransportError::Connection(error.into()).sorted()
+}
+
+/// Whether what came is no answer of HTTP; one that merely ended is.
+fn is_unreadable(error: &(dyn StdError + 'static)) -> bool {
+    error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_parse)
 }

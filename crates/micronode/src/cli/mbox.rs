@@ -1,29 +1,27 @@
 //! `micronode mbox`: queues of messages.
 
 mod exec;
+mod print;
 mod recv;
 mod signals;
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::pin::pin;
+use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
-use futures_util::TryStreamExt;
-use micronode_client::{Attempt, Client, Key, Message, SendOptions, Verdict};
-use micronode_protocol::limits::{MESSAGE_BYTES_MAX, VISIBILITY};
+use futures_util::FutureExt;
+use micronode_client::{Client, Error, Key, ReceiveOptions, SendOptions, Verdict};
+use micronode_protocol::limits::{MESSAGE_BYTES_MAX, VISIBILITY, WAIT_MAX};
 use micronode_server::config::duration;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::failure::{Exit, Failure};
-use crate::output::{self, rfc3339};
-
-/// Messages that `tail` has at hand while it prints.
-const TAIL_CREDIT: u16 = 32;
+use crate::output;
+use print::{Form, Printer};
 
 /// Send messages to queues, receive them, and look after the queues
 ///
@@ -137,7 +135,8 @@ struct Redrive {
 
 /// Receive messages for ever, print and acknowledge them, until interrupted
 ///
-/// Each message ends with a line feed, which is added where it has none.
+/// Each message ends with a line feed, which is added where it has none. When nobody reads them any
+/// more, that is the end, too; what was received and not printed whole goes back to its queue.
 #[derive(Args)]
 #[command(after_help = "Examples:
   micronode mbox tail log
@@ -151,7 +150,10 @@ impl Mbox {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
         match self.verb {
             MboxVerb::Send(send) => send.run(client, as_json).await,
-            MboxVerb::Recv(recv) => recv.run(client, as_json).await,
+            MboxVerb::Recv(recv) => {
+                let received = recv.run(client, as_json).await;
+                received.or_else(Failure::unless_reader_gone)
+            }
             MboxVerb::Ack(ack) => {
                 let verdicts = client.ack(&ack.queue, &ack.receipts).await;
                 print_verdicts(&ack.queue, &ack.receipts, verdicts, as_json)
@@ -164,9 +166,27 @@ impl Mbox {
             MboxVerb::Stats(stats) => stats.run(client, as_json).await,
             MboxVerb::Purge(purge) => purge.run(client, as_json).await,
             MboxVerb::Redrive(redrive) => redrive.run(client, as_json).await,
-            MboxVerb::Tail(tail) => tail.run(client, as_json).await,
+            MboxVerb::Tail(tail) => {
+                let ended = tail.run(client, as_json).await;
+                ended.or_else(Failure::unless_reader_gone)
+            }
         }
     }
+}
+
+/// How what is asked of a queue fails.
+fn failure(error: Error, queue: &str) -> Failure {
+    let hint = match error.status() {
+        Some(404) => {
+            "a queue is there once it is sent to, and is forgotten after 10 minutes without messages"
+        }
+        Some(413) => {
+            "the node's limits.mailbox.max_body bounds the size of messages: put it as an object, \
+             and send its address"
+        }
+        _ => return Failure::from(error).about(queue),
+    };
+    Failure::from(error).about(queue).hint(hint)
 }
 
 impl Send {
@@ -177,7 +197,7 @@ impl Send {
             delay: self.delay,
         };
         let sent = client.send(&self.queue, body.into(), &options).await;
-        let sent = sent.map_err(|error| Failure::from(error).about(&self.queue))?;
+        let sent = sent.map_err(|error| failure(error, &self.queue))?;
         output::line(
             as_json,
             || sent.id.clone(),
@@ -215,10 +235,10 @@ async fn read(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
 fn print_verdicts(
     queue: &str,
     receipts: &[String],
-    verdicts: Result<Vec<Verdict>, micronode_client::Error>,
+    verdicts: Result<Vec<Verdict>, Error>,
     as_json: bool,
 ) -> Result<Exit, Failure> {
-    let verdicts = verdicts.map_err(|error| Failure::from(error).about(queue))?;
+    let verdicts = verdicts.map_err(|error| failure(error, queue))?;
     let mut exit = Exit::Done;
     for (receipt, verdict) in receipts.iter().zip(verdicts) {
         let code = verdict.as_str();
@@ -237,7 +257,7 @@ fn print_verdicts(
 impl Stats {
     async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
         let stats = client.queue_stats(&self.queue).await;
-        let stats = stats.map_err(|error| Failure::from(error).about(&self.queue))?;
+        let stats = stats.map_err(|error| failure(error, &self.queue))?;
         let rows = [
             ("ready", stats.ready),
             ("leased", stats.leased),
@@ -266,7 +286,7 @@ impl Stats {
 impl Purge {
     async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
         let removed = client.purge(&self.queue).await;
-        let removed = removed.map_err(|error| Failure::from(error).about(&self.queue))?;
+        let removed = removed.map_err(|error| failure(error, &self.queue))?;
         output::line(
             as_json,
             || format!("{removed} removed"),
@@ -279,7 +299,7 @@ impl Purge {
 impl Redrive {
     async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
         let redriven = client.redrive(&self.queue, self.limit.unwrap_or(0)).await;
-        let redriven = redriven.map_err(|error| Failure::from(error).about(&self.queue))?;
+        let redriven = redriven.map_err(|error| failure(error, &self.queue))?;
         let (moved, left) = (redriven.moved, redriven.left);
         output::line(
             as_json,
@@ -291,65 +311,37 @@ impl Redrive {
 }
 
 impl Tail {
+    /// One message at a time is leased, and the next when that one is printed and acknowledged:
+    /// whoever reads may go at any time, and each message that is held then has been delivered once
+    /// more, however it is given back. So one costs two round trips instead of one, which is still
+    /// faster than anybody reads; who wants more at once has `recv`.
     async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
-        let failure = |error| Failure::from(error).about(&self.queue);
-        let mut messages = client.subscribe(&self.queue, TAIL_CREDIT, VISIBILITY);
+        let form = if as_json { Form::Json } else { Form::Line };
+        let mut printer = Printer::new(client, &self.queue, form, true)?;
         let mut exit = Exit::Done;
-        while let Some(message) = messages.try_next().await.map_err(failure)? {
-            if as_json {
-                output::line(true, String::new, || document(&message))?;
-            } else {
-                let mut body = message.body.to_vec();
-                if !body.ends_with(b"\n") {
-                    body.push(b'\n');
-                }
-                output::write(&body)?;
-            }
-            if ack(client, &self.queue, &[message]).await? != Exit::Done {
+        let options = ReceiveOptions {
+            max: 1,
+            wait: WAIT_MAX,
+            visibility: VISIBILITY,
+        };
+        let mut reader_gone = pin!(output::reader_gone());
+        while (&mut reader_gone).now_or_never().is_none() {
+            let received = tokio::select! {
+                // What has been received is printed, or given back.
+                biased;
+                received = client.receive(&self.queue, &options) => received,
+                () = printer.signals.next() => break,
+                () = &mut reader_gone => break,
+            };
+            let messages = received.map_err(|error| failure(error, &self.queue))?;
+            let printed = printer.print(&messages).await?;
+            if printed.late {
                 exit = Exit::Failed;
+            }
+            if printer.signals.stopping {
+                break;
             }
         }
         Ok(exit)
     }
-}
-
-/// Acknowledges messages that were printed, and reports those that may come again.
-async fn ack(client: &Client, queue: &str, messages: &[Message]) -> Result<Exit, Failure> {
-    let receipts: Vec<_> = messages.iter().map(|message| &message.receipt).collect();
-    let verdicts = client.ack(queue, &receipts).await;
-    let verdicts = verdicts.map_err(|error| Failure::from(error).about(queue))?;
-    let mut exit = Exit::Done;
-    for (message, verdict) in messages.iter().zip(verdicts) {
-        if verdict != Verdict::Ok {
-            let late = "printed, but its lease had ended by then: it may be received again";
-            exit = exit.then(&Failure::new(Exit::Failed, late).about(&message.id));
-        }
-    }
-    Ok(exit)
-}
-
-/// A message as the node's HTTP has it.
-fn document(message: &Message) -> Value {
-    let mut document = json!({
-        "id": message.id,
-        "receipt": message.receipt,
-        "attempt": message.attempt,
-        "enqueued_at": date(message.enqueued_at),
-        "body": BASE64_STANDARD.encode(&message.body),
-    });
-    if !message.history.is_empty() {
-        let attempt = |it: &Attempt| {
-            json!({
-                "leased_at": date(it.leased_at),
-                "ended_at": date(it.ended_at),
-                "end": if it.nacked { "nacked" } else { "expired" },
-            })
-        };
-        document["history"] = message.history.iter().map(attempt).collect();
-    }
-    document
-}
-
-fn date(date: SystemTime) -> Option<String> {
-    rfc3339(&humantime::format_rfc3339_millis(date))
 }

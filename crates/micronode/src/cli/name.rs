@@ -105,14 +105,17 @@ struct Watch {
 
 impl Name {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
-        match self.verb {
-            NameVerb::Set(set) => set.run(client, as_json).await?,
-            NameVerb::Get(get) => get.run(client, as_json).await?,
-            NameVerb::Rm(rm) => rm.run(client, as_json).await?,
-            NameVerb::Ls(ls) => ls.run(client, as_json).await?,
-            NameVerb::Watch(watch) => watch.run(client, as_json).await?,
-        }
-        Ok(Exit::Done)
+        let printed = match self.verb {
+            NameVerb::Set(set) => return set.run(client, as_json).await.map(|()| Exit::Done),
+            NameVerb::Rm(rm) => return rm.run(client, as_json).await.map(|()| Exit::Done),
+            NameVerb::Get(get) => get.run(client, as_json).await,
+            NameVerb::Ls(ls) => ls.run(client, as_json).await,
+            NameVerb::Watch(watch) => tokio::select! {
+                ended = watch.run(client, as_json) => ended,
+                () = output::reader_gone() => Ok(()),
+            },
+        };
+        printed.map_or_else(Failure::unless_reader_gone, |()| Ok(Exit::Done))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What is asked of names.
 
 use http::{HeaderMap, Method, header};
-use micronode_protocol::Address;
 use micronode_protocol::limits::{LIST_NAMES, NAME_BYTES};
+use micronode_protocol::{Address, ErrorCode};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -31,7 +31,8 @@ struct ListDocument {
 
 impl Http {
     pub(in crate::transport) async fn resolve(&self, name: &str) -> Result<Named, Error> {
-        let answer = self.call(Method::HEAD, &format!("/n/{name}")).await?;
+        let answer = self.call(Method::HEAD, &format!("/n/{name}")).await;
+        let answer = answer.map_err(explained)?;
         named(&answer.headers).ok_or(NOT_A_NAME)
     }
 
@@ -99,6 +100,18 @@ impl Outgoing {
     fn if_revision(self, revision: u64) -> Self {
         self.header(header::IF_MATCH, value(format!("\"{revision}\"")))
     }
+}
+
+/// An answer to HEAD has no document, and here 404 has one meaning.
+fn explained(mut error: Error) -> Error {
+    if let Error::Problem(problem) = &mut error
+        && problem.status == ErrorCode::NotFound.status()
+        && problem.code.is_none()
+    {
+        problem.code = Some(ErrorCode::NotFound.as_str().to_owned());
+        problem.detail = Some("no such name here".to_owned());
+    }
+    error
 }
 
 /// What the head of a read through a name says.

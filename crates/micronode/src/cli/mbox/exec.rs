@@ -22,7 +22,7 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(5 * 60);
 
 /// How long a node out of reach may hold up the end.
-const LAST_WORD: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 
 pub(super) struct Exec<'a> {
     pub(super) client: &'a Client,
@@ -139,9 +139,12 @@ impl Exec<'_> {
         if acked != [Verdict::Ok] {
             return Err(Failure::new(
                 Exit::Failed,
-                "the command succeeded, but the lease of the message had ended: it may be received again",
+                "the command succeeded, but its message was no more its own: unless it is gone, it may be received again",
             )
-            .or_hint("was the node out of reach? A longer --visibility bridges that"));
+            .or_hint(
+                "either its lease ended while the node was out of reach, which a longer \
+                 --visibility bridges, or the queue was purged or the node restarted meanwhile",
+            ));
         }
         Ok(())
     }

@@ -8,16 +8,17 @@ use micronode_protocol::limits::{RECEIVE_MESSAGES, WAIT_MAX};
 use micronode_server::config::duration;
 
 use super::exec::{Exec, Undone};
+use super::failure;
+use super::print::{Form, Printer};
 use super::signals::Signals;
-use super::{ack, document};
 use crate::failure::{Exit, Failure};
-use crate::output;
 
 /// Receive messages
 ///
 /// Prints the message as it is; or with --json one message a line, its body in base64, with the
 /// receipt that acknowledges it; or runs a command for each. What is not acknowledged comes back
-/// when its lease has ended. Exit code 3 when there was no message; 1 when one could not be
+/// when its lease has ended; what was not printed, because of a signal or because nobody reads it any
+/// more, at once. Exit code 3 when there was no message; 1 when one could not be
 /// acknowledged any more.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -81,7 +82,7 @@ impl Recv {
             visibility: self.visibility,
         };
         let messages = client.receive(&self.queue, &options).await;
-        messages.map_err(|error| Failure::from(error).about(&self.queue))
+        messages.map_err(|error| failure(error, &self.queue))
     }
 
     async fn print(&self, client: &Client, as_json: bool) -> Result<Exit, Failure> {
@@ -92,27 +93,26 @@ impl Recv {
                     .or_hint("add --json, or --exec for a command that deals with each"),
             );
         }
+        let form = if as_json { Form::Json } else { Form::Body };
+        let mut printer = Printer::new(client, &self.queue, form, self.ack)?;
         let mut wait = self.wait;
         let mut exit = Exit::NotFound;
-        while left > 0 {
-            let messages = self
-                .receive(client, left.min(RECEIVE_MESSAGES), wait)
-                .await?;
+        while left > 0 && !printer.signals.stopping {
+            let max = left.min(RECEIVE_MESSAGES);
+            let messages = tokio::select! {
+                // What has been received is printed, or given back.
+                biased;
+                received = self.receive(client, max, wait) => received?,
+                () = printer.signals.next() => break,
+            };
             if messages.is_empty() {
                 break;
             }
-            for message in &messages {
-                if as_json {
-                    output::line(true, String::new, || document(message))?;
-                } else {
-                    output::write(&message.body)?;
-                }
-            }
-            if exit == Exit::NotFound {
-                exit = Exit::Done;
-            }
-            if self.ack && ack(client, &self.queue, &messages).await? != Exit::Done {
+            let printed = printer.print(&messages).await?;
+            if printed.late {
                 exit = Exit::Failed;
+            } else if printed.count > 0 && exit == Exit::NotFound {
+                exit = Exit::Done;
             }
             // Those behind the first are not waited for.
             wait = Duration::ZERO;
