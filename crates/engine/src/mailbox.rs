@@ -21,6 +21,7 @@ mod effects;
 mod heap;
 mod keys;
 mod lane;
+mod message;
 mod queue;
 mod quota;
 mod receipt;
@@ -38,88 +39,24 @@ use micronode_protocol::limits::{QUEUE_OVERHEAD_BYTES, SWEEP_QUEUES};
 use micronode_protocol::name::QueueRef;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId, Text};
+pub use message::{Idempotency, Send, SendError, Sent};
 pub use micronode_protocol::operation::Verdict;
+pub use quota::MailboxConfig;
 pub use receipt::Receipt;
 pub use receiver::Receiver;
 pub use stats::{Depths, MailboxCounters, QueueDepth, QueueStats, Quota};
 pub use turns::{Purge, Redrive, Redriven};
 
 use crate::Now;
-use crate::budget::{Budget, MemoryKind, OverBudget};
+use crate::budget::{Budget, MemoryKind};
 use agenda::Agenda;
 use directory::{Directory, Entry};
 use effects::Effects;
 use queue::{Queue, Settlement, Terms};
 use quota::{Bounds, Totals};
-
-/// What the operator chose for queues. Dead letters count for the queue that they came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MailboxConfig {
-    /// Messages of one queue.
-    pub max_messages: u64,
-    /// Bytes of the bodies of one queue.
-    pub max_bytes: u64,
-    /// Messages of all queues.
-    pub max_messages_total: u64,
-    /// Bytes of the bodies of all queues.
-    pub max_bytes_total: u64,
-    /// Largest body in bytes.
-    pub max_body: usize,
-    /// A message whose delivery failed so often is a dead letter.
-    pub max_deliveries: u32,
-    /// How long an idempotency key is remembered, in milliseconds.
-    pub window_ms: u64,
-}
-
-/// What is sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Send<'a> {
-    /// Copied into memory that is wiped.
-    pub body: &'a [u8],
-    /// The message is visible after so many milliseconds.
-    pub delay_ms: u64,
-    /// Under this, the message is sent once, however often it is tried.
-    pub idempotency: Option<Idempotency<'a>>,
-}
-
-/// An idempotency key, and whose it is: another holder's same key is another key.
-#[derive(Clone, Copy, Debug)]
-pub struct Idempotency<'a> {
-    /// Stands for the holder; the caller derives it from what the holder presented.
-    pub holder: [u8; 32],
-    /// The holder's key.
-    pub key: &'a str,
-}
-
-/// The outcome of a send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// The message's id; that of the first send for a duplicate.
-    pub id: MessageId,
-    /// The message had been sent under the same key before.
-    pub duplicate: bool,
-}
-
-/// Why a message, or a receiver, was not taken. Nothing has changed then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum SendError {
-    /// The body is longer than `max_body`.
-    #[error("longer than the longest message allowed")]
-    TooLarge,
-    /// A bound of the queue or of all queues is reached.
-    #[error("the quota of {} is exhausted", .0.as_str())]
-    Quota(Quota),
-    /// Does not fit the memory budget.
-    #[error(transparent)]
-    OverBudget(#[from] OverBudget),
-    /// The key was used for another body.
-    #[error("the idempotency key was used for another body")]
-    KeyReused,
-}
 
 /// The queues of a node. Clones share them.
 #[derive(Clone)]

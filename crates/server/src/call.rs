@@ -3,6 +3,7 @@
 //! An ingress turns bytes into a [`Call`] and a [`Reply`] into bytes; it decides nothing else. A
 //! new operation is one variant here, one arm in `dispatch`, and one arm in each ingress.
 
+pub(crate) mod failure;
 pub(crate) mod name;
 pub(crate) mod queue;
 

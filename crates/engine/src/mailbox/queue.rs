@@ -6,19 +6,18 @@
 //! Every command costs the logarithm of what is leased or delayed at most, and a message that
 //! waits costs nothing.
 
-use std::sync::Arc;
+mod lease;
 
-use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, RECEIVE_BYTES, SETTLE_MESSAGES};
+use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, SETTLE_MESSAGES};
 
-use super::delivery::{Attempt, AttemptEnd, Delivery, MessageId};
+use super::delivery::MessageId;
 use super::effects::{Effects, Storage};
 use super::heap::Heap;
 use super::keys::{Fingerprint, Keys};
 use super::lane::Lane;
-use super::receipt::Receipt;
 use super::slab::{Slab, State};
 use super::stats::{MailboxCounters, QueueStats, Quota};
-use super::{MailboxConfig, SendError, Sent, Verdict};
+use super::{MailboxConfig, SendError, Sent};
 use crate::Now;
 use crate::budget::{Budget, OverBudget};
 use bytes::Bytes;
@@ -96,77 +95,6 @@ impl Queue {
         self.used_ms = terms.now.mono_ms;
         self.keys.expire(terms.now, SETTLE_MESSAGES);
         self.end_due(terms, SETTLE_MESSAGES);
-    }
-
-    /// Ends up to `most` leases and delays that are over.
-    fn end_due(&mut self, terms: &Terms<'_>, most: usize) {
-        for _ in 0..most {
-            match self.deadlines.first() {
-                Some((deadline, slot)) if deadline <= terms.now.mono_ms => {
-                    self.deadlines.remove(&mut self.slots, slot);
-                    self.end(slot, deadline, terms);
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// Ends a lease or a delay, which has left the deadlines.
-    fn end(&mut self, slot: u32, deadline: u64, terms: &Terms<'_>) {
-        if self.slots[slot].state == State::Leased {
-            self.counters.visibility_timeouts += 1;
-            let late_ms = terms.now.mono_ms - deadline;
-            let ended_wall_ms = terms.now.wall_ms.saturating_sub(late_ms);
-            self.fail(slot, AttemptEnd::Expired, ended_wall_ms, 0, terms);
-        } else {
-            let is_dead = self.slots[slot].is_dead;
-            let lane = &mut self.lanes[usize::from(is_dead)];
-            lane.delayed -= 1;
-            lane.show(&mut self.slots, slot, terms.now, terms.budget);
-        }
-    }
-
-    /// A delivery has failed, and its lease has left the deadlines: the message comes back, or is
-    /// a dead letter from now on.
-    fn fail(
-        &mut self,
-        slot: u32,
-        end: AttemptEnd,
-        ended_wall_ms: u64,
-        delay_ms: u64,
-        terms: &Terms<'_>,
-    ) {
-        self.end_lease(slot);
-        let message = &mut self.slots[slot];
-        if !message.is_dead {
-            let attempt = Attempt {
-                leased_wall_ms: message.leased_wall_ms,
-                ended_wall_ms,
-                end,
-            };
-            message.content().record(attempt, terms.budget);
-            if message.attempts >= terms.config.max_deliveries {
-                self.bury(slot, terms);
-                return;
-            }
-        }
-        self.enqueue(slot, delay_ms, terms);
-    }
-
-    /// Makes a dead letter of a message that is in no order.
-    fn bury(&mut self, slot: u32, terms: &Terms<'_>) {
-        self.change_lane(slot);
-        self.counters.dead_lettered += 1;
-        self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
-    }
-
-    fn end_lease(&mut self, slot: u32) {
-        let message = &self.slots[slot];
-        let lane = &mut self.lanes[usize::from(message.is_dead)];
-        lane.leased -= 1;
-        if message.receiver != 0 {
-            lane.waiters.released(message.receiver);
-        }
     }
 
     /// Moves a message that is in no order between the queue and its dead letters.
@@ -257,105 +185,6 @@ impl Queue {
             queue: self.id,
             sequence,
         }
-    }
-
-    /// Leases up to `most` visible messages, for `receiver` if that is one who has credit. Their
-    /// receipts are not sealed yet. Those that had more deliveries than the configuration allows
-    /// by now are buried instead; if there are many, the next command goes on with them.
-    pub(super) fn receive(
-        &mut self,
-        terms: &Terms<'_>,
-        is_dead: bool,
-        receiver: u64,
-        most: usize,
-        visibility_ms: u64,
-        out: &mut Vec<Delivery>,
-    ) -> usize {
-        let deadline = terms.now.mono_ms.saturating_add(visibility_ms);
-        let mut bytes = 0;
-        let mut count = 0;
-        let mut buried = 0;
-        while count < most
-            && buried < QUEUE_TURN_MESSAGES
-            && let lane = &mut self.lanes[usize::from(is_dead)]
-            && let Some(slot) = lane.first(&self.slots)
-        {
-            if !is_dead && self.slots[slot].attempts >= terms.config.max_deliveries {
-                lane.hide(&mut self.slots, slot);
-                self.bury(slot, terms);
-                buried += 1;
-                continue;
-            }
-            bytes += self.slots[slot].bytes();
-            if count > 0 && bytes > RECEIVE_BYTES as u64 {
-                break;
-            }
-            count += 1;
-            lane.hide(&mut self.slots, slot);
-            lane.leased += 1;
-            self.last_delivery += 1;
-            let message = &mut self.slots[slot];
-            message.state = State::Leased;
-            message.at_ms = deadline;
-            message.delivery = self.last_delivery;
-            message.leased_wall_ms = terms.now.wall_ms;
-            message.receiver = receiver;
-            message.attempts = message.attempts.saturating_add(1);
-            let (sequence, attempt) = (message.sequence, message.attempts);
-            let enqueued_wall_ms = message.enqueued_wall_ms;
-            let content = message.content();
-            out.push(Delivery {
-                id: MessageId {
-                    queue: self.id,
-                    sequence,
-                },
-                receipt: Receipt::unsealed(slot, self.last_delivery),
-                attempt,
-                enqueued_wall_ms,
-                body: content.body.clone(),
-                history: content.history.as_ref().map(|it| Arc::clone(&it.attempts)),
-            });
-            self.deadlines.push(&mut self.slots, deadline, slot);
-        }
-        self.counters.delivered += count as u64;
-        count
-    }
-
-    /// Does with a message what the holder of a receipt asks for, if the lease still runs.
-    pub(super) fn settle_lease(
-        &mut self,
-        terms: &Terms<'_>,
-        (slot, delivery): (u32, u64),
-        settlement: Settlement,
-        effects: &mut Effects,
-    ) -> Verdict {
-        // Its end may be over without having been seen to.
-        let runs = self.slots.get(slot).is_some_and(|message| {
-            !message.is_vacant()
-                && message.state == State::Leased
-                && message.delivery == delivery
-                && terms.now.mono_ms < message.at_ms
-        });
-        if !runs {
-            return Verdict::Late;
-        }
-        match settlement {
-            Settlement::Ack => {
-                self.remove(slot, effects);
-                self.counters.acked += 1;
-            }
-            Settlement::Nack { delay_ms } => {
-                self.deadlines.remove(&mut self.slots, slot);
-                let wall_ms = terms.now.wall_ms;
-                self.fail(slot, AttemptEnd::Nacked, wall_ms, delay_ms, terms);
-            }
-            Settlement::Extend { visibility_ms } => {
-                let deadline = terms.now.mono_ms.saturating_add(visibility_ms);
-                self.slots[slot].at_ms = deadline;
-                self.deadlines.rekey(&mut self.slots, slot, deadline);
-            }
-        }
-        Verdict::Ok
     }
 
     /// Removes a message, whatever its state.

@@ -4,8 +4,26 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use micronode_protocol::limits::QUEUES;
 
-use super::MailboxConfig;
 use super::stats::Quota;
+
+/// What the operator chose for queues. Dead letters count for the queue that they came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxConfig {
+    /// Messages of one queue.
+    pub max_messages: u64,
+    /// Bytes of the bodies of one queue.
+    pub max_bytes: u64,
+    /// Messages of all queues.
+    pub max_messages_total: u64,
+    /// Bytes of the bodies of all queues.
+    pub max_bytes_total: u64,
+    /// Largest body in bytes.
+    pub max_body: usize,
+    /// A message whose delivery failed so often is a dead letter.
+    pub max_deliveries: u32,
+    /// How long an idempotency key is remembered, in milliseconds.
+    pub window_ms: u64,
+}
 
 /// The configuration, read by every command and written by a reload. Each bound is read for
 /// itself: no two of them have to be of one reload.
