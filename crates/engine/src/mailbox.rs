@@ -28,6 +28,7 @@ mod receipt;
 mod receiver;
 mod slab;
 mod stats;
+mod text;
 mod turns;
 mod waiters;
 
@@ -41,13 +42,14 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
-pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId, Text};
+pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId};
 pub use message::{Idempotency, Send, SendError, Sent};
 pub use micronode_protocol::operation::Verdict;
 pub use quota::MailboxConfig;
 pub use receipt::Receipt;
 pub use receiver::Receiver;
 pub use stats::{Depths, MailboxCounters, QueueDepth, QueueStats, Quota};
+pub use text::Text;
 pub use turns::{Purge, Redrive, Redriven};
 
 use crate::Now;

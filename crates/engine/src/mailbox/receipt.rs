@@ -13,7 +13,7 @@ use siphasher::sip128::SipHasher24;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::delivery::Text;
+use super::text::Text;
 
 const NAMED: usize = 12;
 const MAC: usize = 16;
