@@ -10,12 +10,13 @@ const INSTALL_DENY: &str = "cargo install --locked cargo-deny@0.20.2";
 
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     ("formatting", formatting),
     ("rust-version", rust_version::check),
     ("supply chain", supply_chain),
     ("lints", lints),
     ("docs", docs),
+    ("fuzz targets", fuzz_targets),
 ];
 
 /// Runs all steps, also after one has failed, so that one run shows everything.
@@ -72,4 +73,13 @@ fn docs() -> Result<(), Failure> {
     let mut command = cargo(&["doc", "--locked", "--workspace", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     succeed(command)
+}
+
+/// They are a workspace of their own, which nothing else builds: without this, they go stale.
+fn fuzz_targets() -> Result<(), Failure> {
+    let of = ["--manifest-path", "fuzz/Cargo.toml"];
+    succeed(cargo(&[&["fmt", "--check"], &of[..]].concat()))?;
+    // What both have in common is not built twice.
+    let words = [&["check", "--locked", "--target-dir", "target"], &of[..]].concat();
+    succeed(cargo(&words))
 }
