@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_of_every_verb_shows_an_example() {
+    fn the_help_of_every_verb_shows_an_example_and_says_what_each_argument_is() {
         fn check(verb: &clap::Command, path: &str) {
             if verb.has_subcommands() {
                 verb.get_subcommands()
@@ -195,6 +195,9 @@ mod tests {
                     help.contains("Examples:") && help.contains(&format!("\n  {path}")),
                     "{path}:\n{help}"
                 );
+                for argument in verb.get_arguments() {
+                    assert!(argument.get_help().is_some(), "{path}: {argument}");
+                }
             }
         }
         let command = Cli::command();

@@ -53,6 +53,7 @@ enum MboxVerb {
   micronode mbox send jobs order.json --key order-7
   micronode mbox send reminders note.txt --delay 10m")]
 struct Send {
+    /// The queue, which begins with its first message
     #[arg(value_name = "QUEUE")]
     queue: String,
     /// The message; `-` is standard input
@@ -75,6 +76,7 @@ struct Send {
   micronode mbox ack jobs RECEIPT
   micronode mbox ack jobs $(micronode mbox recv jobs --max 9 --json | jq -r .receipt)")]
 struct Ack {
+    /// The queue that they were received from
     #[arg(value_name = "QUEUE")]
     queue: String,
     /// As `recv --json` prints them
@@ -90,6 +92,7 @@ struct Ack {
   micronode mbox nack jobs RECEIPT
   micronode mbox nack jobs RECEIPT --delay 1m")]
 struct Nack {
+    /// The queue that they were received from
     #[arg(value_name = "QUEUE")]
     queue: String,
     /// As `recv --json` prints them
@@ -106,6 +109,7 @@ struct Nack {
   micronode mbox stats jobs
   micronode mbox stats jobs.dlq --json")]
 struct Stats {
+    /// The queue, or its dead letters as QUEUE.dlq
     #[arg(value_name = "QUEUE")]
     queue: String,
 }
@@ -116,6 +120,7 @@ struct Stats {
   micronode mbox purge jobs
   micronode mbox purge jobs.dlq")]
 struct Purge {
+    /// The queue, or its dead letters as QUEUE.dlq
     #[arg(value_name = "QUEUE")]
     queue: String,
 }
@@ -126,6 +131,7 @@ struct Purge {
   micronode mbox redrive jobs
   micronode mbox redrive jobs --limit 10")]
 struct Redrive {
+    /// The queue that they came from
     #[arg(value_name = "QUEUE")]
     queue: String,
     /// Move at most so many [default: all]
@@ -142,6 +148,7 @@ struct Redrive {
   micronode mbox tail log
   micronode mbox tail log --json")]
 struct Tail {
+    /// The queue
     #[arg(value_name = "QUEUE")]
     queue: String,
 }

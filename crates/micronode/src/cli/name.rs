@@ -57,6 +57,7 @@ struct Set {
   micronode name get builds/latest
   micronode name get builds/latest --json")]
 struct Get {
+    /// The name
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -67,6 +68,7 @@ struct Get {
   micronode name rm builds/latest
   micronode name rm leader --if-revision 7")]
 struct Rm {
+    /// The name
     #[arg(value_name = "NAME")]
     name: String,
     /// Only if it was last set with this revision

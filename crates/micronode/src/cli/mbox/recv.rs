@@ -27,6 +27,7 @@ use crate::failure::{Exit, Failure};
   micronode mbox recv jobs --exec './build.sh' --visibility 1m
   micronode mbox recv jobs.dlq --max 100 --exec 'cat >> dead.log'")]
 pub(super) struct Recv {
+    /// The queue, or its dead letters as QUEUE.dlq
     #[arg(value_name = "QUEUE")]
     queue: String,
     /// Receive at most so many [default: 1; with --exec, no end]
