@@ -6,6 +6,7 @@
 //!
 //! - [`budget`]: the one memory budget of a node, lock-free.
 //! - [`bus`]: the latest events of the node, for whoever wants to follow.
+//! - [`journal`]: every change that lasts, for whoever keeps it.
 //! - [`names`]: mutable pointers to objects, which they keep.
 //! - [`mailbox`]: queues with at-least-once delivery.
 //! - [`store`]: content-addressed objects, verified on every write and every read.
@@ -13,6 +14,7 @@
 
 pub mod budget;
 pub mod bus;
+pub mod journal;
 pub mod mailbox;
 pub mod names;
 pub mod store;
@@ -20,6 +22,7 @@ pub mod wiped;
 
 pub use budget::{Budget, Charge, MemoryKind, OverBudget, Reservation};
 pub use bus::Bus;
+pub use journal::{Change, Journal};
 pub use mailbox::{Mailbox, MailboxConfig};
 pub use names::Names;
 pub use store::{
