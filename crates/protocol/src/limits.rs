@@ -430,6 +430,23 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(60 * 60);
 /// Least memory budget: a few one-shot bodies, decoders and streams at once.
 pub const MEMORY_BUDGET_MIN: u64 = 16 * MIB as u64;
 
+/// With `persist.sync = "interval"`: how much a crash may undo, unless configured otherwise.
+pub const PERSIST_INTERVAL: Duration = Duration::from_millis(100);
+/// Shortest such time.
+pub const PERSIST_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// Longest.
+pub const PERSIST_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Changes that have happened and are not on disk: with as many, requests that make more are
+/// refused. Beyond it come only those that the passing of time makes, of what was there already.
+pub const PERSIST_BACKLOG: usize = 65_536;
+/// Changes that are written as one transaction.
+pub const PERSIST_BATCH: usize = 4096;
+/// Messages that a subscription leases at once where leases are kept, because they wait for the
+/// disk together.
+pub const PERSIST_LEASES: usize = 64;
+/// After a failure, the disk is tried again after this.
+pub const PERSIST_RETRY: Duration = Duration::from_millis(500);
+
 // Relations that the code relies on.
 const _: () = assert!(GROUP_BYTES.is_power_of_two() && GROUP_BYTES.is_multiple_of(1024));
 const _: () = assert!(ONE_SHOT_BYTES.is_multiple_of(GROUP_BYTES));
@@ -464,6 +481,7 @@ const _: () = assert!(MESSAGES_BYTES_PERCENT < MEMORY_DEGRADED_PERCENT);
 const _: () = assert!(MESSAGE_BYTES <= MESSAGE_BYTES_MAX);
 const _: () = assert!(VISIBILITY.as_secs() <= VISIBILITY_MAX.as_secs());
 const _: () = assert!(MAX_DELIVERIES <= MAX_DELIVERIES_MAX);
+const _: () = assert!(PERSIST_BATCH <= PERSIST_BACKLOG);
 const _: () = assert!(WAIT_MAX.as_millis() < REQUEST_DEADLINE.as_millis());
 const _: () = assert!(CONNECTION_WAITERS <= WAITERS);
 const _: () = assert!(

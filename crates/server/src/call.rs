@@ -86,6 +86,51 @@ pub(crate) enum Command {
     Events { after: Option<String>, scope: Scope },
 }
 
+/// Whether a change needs room on disk. What frees some, and what lets queues be emptied, goes on
+/// where there is little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Needed,
+    Spared,
+}
+
+impl Call {
+    /// What it takes to keep what this changes; `None` if it changes nothing that lasts.
+    pub(crate) fn keeps(&self) -> Option<Room> {
+        match self {
+            Self::Echo { .. } => None,
+            Self::Put(_) => Some(Room::Needed),
+            Self::Command(command) => command.keeps(),
+        }
+    }
+}
+
+impl Command {
+    fn keeps(&self) -> Option<Room> {
+        match self {
+            Self::NameSet(_) | Self::Send(_) => Some(Room::Needed),
+            Self::Delete { .. }
+            | Self::NameDelete { .. }
+            | Self::Receive(_)
+            | Self::Settle(_)
+            | Self::Purge { .. }
+            | Self::Redrive { .. } => Some(Room::Spared),
+            Self::Ping
+            | Self::Get { .. }
+            | Self::Has { .. }
+            | Self::Mint(_)
+            | Self::Exchange { .. }
+            | Self::NameGet { .. }
+            | Self::NameRead { .. }
+            | Self::NameList(_)
+            | Self::NameWatch { .. }
+            | Self::Subscribe(_)
+            | Self::QueueStats { .. }
+            | Self::Events { .. } => None,
+        }
+    }
+}
+
 /// A token that was made, as text.
 pub(crate) struct Token {
     pub(crate) text: Zeroizing<String>,

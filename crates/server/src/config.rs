@@ -48,6 +48,8 @@ pub struct Config {
     pub oap: OapListener,
     /// Development mode.
     pub dev: bool,
+    /// Whether the node forgets.
+    pub amnesia: Amnesia,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
     /// Keep each worker thread on a core of its own.
@@ -64,6 +66,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What metrics tell.
     pub metrics: Metrics,
+    /// What is kept on disk.
+    pub persist: Persist,
     /// The log.
     pub log: Log,
 }
@@ -247,6 +251,17 @@ pub struct Metrics {
     pub queue_names: bool,
 }
 
+/// The `[persist]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Persist {
+    /// Where objects, names and queues are kept; `None` to forget them at the end.
+    pub dir: Option<PathBuf>,
+    /// When a change is on disk.
+    pub sync: Sync,
+    /// With [`Sync::Interval`], the changes of how long may be lost.
+    pub interval: Duration,
+}
+
 /// The `[log]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -279,6 +294,28 @@ words! {
         Refuse = "refuse",
         /// The least recently used unpinned objects make room.
         Lru = "lru",
+    }
+}
+
+words! {
+    /// `amnesia`: said to be sure of it, or not said.
+    Amnesia {
+        /// The node forgets unless it has a directory to keep things in.
+        Auto = "auto",
+        /// The node forgets; together with a directory that is an error.
+        On = "true",
+        /// The node keeps; without a directory that is an error.
+        Off = "false",
+    }
+}
+
+words! {
+    /// `persist.sync`.
+    Sync {
+        /// Before its request is answered.
+        Always = "always",
+        /// Within `persist.interval`.
+        Interval = "interval",
     }
 }
 
@@ -334,6 +371,7 @@ impl Default for Config {
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             oap: OapListener::Auto,
             dev: false,
+            amnesia: Amnesia::Auto,
             workers: 0,
             pin_workers: false,
             limits: Limits {
@@ -395,6 +433,11 @@ impl Default for Config {
             },
             routes: Vec::new(),
             metrics: Metrics { queue_names: false },
+            persist: Persist {
+                dir: None,
+                sync: Sync::Always,
+                interval: limits::PERSIST_INTERVAL,
+            },
             log: Log {
                 level: LogLevel::Warn,
                 format: LogFormat::Text,

@@ -19,8 +19,19 @@ use micronode_protocol::capability::Resource;
 use micronode_protocol::limits::{LIST_NAMES, NAME_READS};
 use tokio::task::yield_now;
 
-/// Carries a call out. Everything about authority, rates and caps has been decided before.
+/// Carries a call out. Everything about authority, rates and caps has been decided before. On a
+/// node that keeps what it holds, what a call changes is durable when this returns.
 pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError> {
+    let Some((keeper, room)) = node.keeper.as_ref().zip(call.keeps()) else {
+        return carry_out(node, call).await;
+    };
+    keeper.admit(room)?;
+    let reply = carry_out(node, call).await?;
+    keeper.settled().await?;
+    Ok(reply)
+}
+
+async fn carry_out(node: &Node, call: Call) -> Result<Reply, CallError> {
     match call {
         Call::Echo { body } => Ok(Reply::Echo(collect(body, &node.store).await?.into_bytes())),
         Call::Put(call) => put(node, call).await,

@@ -77,7 +77,7 @@ impl Feed {
     /// What is at hand; `None` to wait for more.
     pub(crate) fn next(&mut self, node: &Node) -> Option<Item> {
         match self {
-            Self::Messages(feed) => feed.next(),
+            Self::Messages(feed) => feed.next(node),
             Self::Names(feed) => feed.next(node),
             Self::Events(feed) => feed.next(),
         }

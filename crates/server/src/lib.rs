@@ -8,6 +8,7 @@
 
 mod admin;
 mod authority;
+mod backend;
 mod buffer;
 mod call;
 mod clock;
@@ -21,6 +22,7 @@ mod fds;
 mod feed;
 mod guard;
 mod ingress;
+mod keeper;
 mod lifecycle;
 mod listen;
 mod log;

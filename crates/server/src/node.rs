@@ -4,6 +4,7 @@ use crate::authority::{Authority, random};
 use crate::call::CallError;
 use crate::config::{self, Config, Loaded};
 use crate::events::Events;
+use crate::keeper::Keeper;
 use crate::ingress::http::{openapi, problem};
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, State, Transition};
@@ -41,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) names: Names,
     pub(crate) mailbox: Mailbox,
     pub(crate) events: Arc<Events>,
+    /// Where changes go that outlive the node, if any do.
+    pub(crate) keeper: Option<Arc<Keeper>>,
     pub(crate) authority: Authority,
     pub(crate) rate: RateLimiter,
     pub(crate) in_flight: InFlight,
@@ -243,6 +246,14 @@ impl Node {
         self.tls.as_ref().map_or("none", |tls| tls.pq().as_str())
     }
 
+    /// Waits until all that has changed is durable, if anything is.
+    pub(crate) async fn settled(&self) -> Result<(), CallError> {
+        match &self.keeper {
+            Some(keeper) => keeper.settled().await,
+            None => Ok(()),
+        }
+    }
+
     /// A place for one that waits, for as long as it does.
     pub(crate) fn waiter(&self) -> Result<Permit, CallError> {
         self.waiters.acquire().map_err(|_| {
@@ -344,6 +355,7 @@ impl Node {
             loop_delay_ms,
             restarts: self.supervisor.recent(clock::instant()),
             routes_drop: self.events.drops(clock::now()),
+            disk_is_down: self.keeper.as_ref().is_some_and(|keeper| keeper.is_down()),
         }
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Sample {
     pub(crate) restarts: u32,
     /// Whether an event has found no room in its queue lately.
     pub(crate) routes_drop: bool,
+    /// Whether what is to be kept cannot be written to disk.
+    pub(crate) disk_is_down: bool,
 }
 
 /// A change of state and the input that caused it.
@@ -127,7 +129,7 @@ impl Input {
 #[derive(Debug)]
 pub(crate) struct Readiness {
     state: State,
-    inputs: [Input; 7],
+    inputs: [Input; 8],
 }
 
 impl Default for Readiness {
@@ -156,6 +158,7 @@ impl Default for Readiness {
                     RESTARTS_PER_WINDOW as u64,
                 ),
                 Input::new("routes", State::Degraded, 0, 0),
+                Input::new("disk", State::Degraded, 0, 0),
             ],
         }
     }
@@ -200,6 +203,7 @@ impl Readiness {
             sample.loop_delay_ms,
             u64::from(sample.restarts),
             u64::from(sample.routes_drop),
+            u64::from(sample.disk_is_down),
         ];
         let mut reason = None;
         for (input, value) in self.inputs.iter_mut().zip(values) {

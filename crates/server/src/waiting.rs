@@ -82,7 +82,10 @@ impl Wait {
             let permits = readmit(node, cost, facet, self.readmission()).await?;
             match self.take() {
                 Reply::Waits(wait) => self = wait,
-                reply => return Ok((reply, Some(permits))),
+                reply => {
+                    node.settled().await?;
+                    return Ok((reply, Some(permits)));
+                }
             }
         }
         Ok((Reply::Messages(Messages::new()), None))

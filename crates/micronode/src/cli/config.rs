@@ -83,6 +83,12 @@ pub(super) struct ConfigArgs {
     /// What happens when memory is full: refuse or lru
     #[arg(long, value_name = "POLICY")]
     eviction: Option<String>,
+    /// Keep objects, names and queues in this directory, over restarts and crashes
+    #[arg(long, value_name = "DIR")]
+    persist: Option<String>,
+    /// When a change is on disk: always (before its request is answered) or interval
+    #[arg(long, value_name = "WHEN")]
+    sync: Option<String>,
     /// Certificate and its chain, PEM: the data listeners speak TLS
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
@@ -135,6 +141,8 @@ impl ConfigArgs {
             ("limits.in_flight", &self.in_flight),
             ("workers", &self.workers),
             ("memory.eviction", &self.eviction),
+            ("persist.dir", &self.persist),
+            ("persist.sync", &self.sync),
             ("tls.cert", &self.tls_cert),
             ("tls.key", &self.tls_key),
             ("tls.client_ca", &self.tls_client_ca),

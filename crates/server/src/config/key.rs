@@ -8,7 +8,7 @@ use micronode_protocol::limits;
 use super::field::{Beyond, Field, Place, Refused, Shape};
 use super::list::ItemProblems;
 use super::problem::Reason;
-use super::{Config, Eviction, LogFormat, LogLevel, Pq};
+use super::{Amnesia, Config, Eviction, LogFormat, LogLevel, Pq, Sync};
 
 /// Which way an operator may move a value from its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,11 @@ impl Key {
 
     /// Whether the file may give the value as a bare boolean.
     pub(super) fn takes_boolean(&self) -> bool {
-        matches!(self.field, Field::Flag(_))
+        match self.field {
+            Field::Flag(_) => true,
+            Field::Word(_, words) => words.contains(&"true"),
+            _ => false,
+        }
     }
 
     pub(super) fn expected(&self) -> &'static str {
@@ -266,6 +270,11 @@ pub static KEYS: &[Key] = &[
         "Development mode: for a test bench, not for a network.",
     )
     .flag("--dev"),
+    Key::any(
+        "amnesia",
+        word!(Amnesia, amnesia),
+        "Forget everything at the end: true or false, to be sure of it; \"auto\" is true unless persist.dir is set.",
+    ),
     Key::any(
         "workers",
         Field::Count(narrow!(workers), 0..=limits::WORKERS as u64),
@@ -622,6 +631,26 @@ pub static KEYS: &[Key] = &[
         "Metrics of queues under their names; without, of all together.",
     )
     .live(),
+    Key::any(
+        "persist.dir",
+        path!(persist.dir),
+        "Directory in which objects, names and queues are kept over restarts; without one, they are forgotten.",
+    )
+    .flag("--persist"),
+    Key::any(
+        "persist.sync",
+        word!(Sync, persist.sync),
+        "When a change is on disk: \"always\" before its request is answered, or within an \"interval\".",
+    )
+    .flag("--sync"),
+    Key::any(
+        "persist.interval",
+        Field::Duration(
+            place!(persist.interval),
+            limits::PERSIST_INTERVAL_MIN..=limits::PERSIST_INTERVAL_MAX,
+        ),
+        "With persist.sync = \"interval\": the changes of how long a crash may undo.",
+    ),
     Key::any(
         "log.level",
         word!(LogLevel, log.level),

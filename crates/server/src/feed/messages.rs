@@ -8,17 +8,23 @@ use crate::metrics::histogram::Histogram;
 use crate::node::Node;
 use crate::waiting::millis;
 use micronode_engine::mailbox::Receiver;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use micronode_hardening::Permit;
+use micronode_protocol::limits::PERSIST_LEASES;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 /// See the [module](self).
 pub(crate) struct Subscription {
     receiver: Receiver,
     timed: Arc<Histogram>,
     visibility_ms: u64,
-    /// Room for one delivery, kept.
+    /// Leased and not told yet, the last first.
     leased: Messages,
+    /// Ready when the leases are durable, for a node that keeps them: a delivery that was told
+    /// counts, also after a crash.
+    settling: Option<BoxFuture<'static, ()>>,
     _slot: Permit,
 }
 
@@ -31,22 +37,43 @@ impl Subscription {
             timed: Arc::clone(&node.metrics.mailbox_recv),
             visibility_ms: millis(subscribe.visibility),
             leased: Messages::new(),
+            settling: None,
             _slot: slot,
         })
     }
 
     pub(super) fn poll_ready(&mut self, waker: &Waker) -> bool {
-        self.receiver.poll_ready(clock::now(), waker)
+        if let Some(settling) = &mut self.settling {
+            if settling.poll_unpin(&mut Context::from_waker(waker)).is_pending() {
+                return false;
+            }
+            self.settling = None;
+        }
+        !self.leased.is_empty() || self.receiver.poll_ready(clock::now(), waker)
     }
 
     pub(super) fn decline(&mut self) {
         self.receiver.decline();
     }
 
-    pub(super) fn next(&mut self) -> Option<Item> {
-        let (now, visibility_ms, out) = (clock::now(), self.visibility_ms, &mut self.leased);
-        let timed = &self.timed;
-        timed.time(|| self.receiver.receive(now, 1, visibility_ms, out));
+    pub(super) fn next(&mut self, node: &Node) -> Option<Item> {
+        if self.settling.is_some() {
+            return None;
+        }
+        if self.leased.is_empty() {
+            // Those that wait for the disk do so together.
+            let most = node.keeper.as_ref().map_or(1, |_| PERSIST_LEASES);
+            let (now, visibility_ms, out) = (clock::now(), self.visibility_ms, &mut self.leased);
+            let timed = &self.timed;
+            timed.time(|| self.receiver.receive(now, most, visibility_ms, out));
+            self.leased.reverse();
+            if let Some(keeper) = node.keeper.clone().filter(|_| !self.leased.is_empty()) {
+                // What a disk that fails has not kept is delivered once more at most.
+                let settled = async move { drop(keeper.settled().await) };
+                self.settling = Some(settled.boxed());
+                return None;
+            }
+        }
         self.leased.pop().map(Item::Message)
     }
 }

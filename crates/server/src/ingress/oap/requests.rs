@@ -146,7 +146,7 @@ impl<I: Transport> Session<I> {
         let is_one_frame = part.end;
         let payload = self.payload(part)?;
         let permit = match permit {
-            Some(permit) if is_one_frame && is_at_hand(operation, holder) => {
+            Some(permit) if is_one_frame && is_at_hand(&node, operation, holder) => {
                 in_progress.permits = Some(admission::facet(&node, facet, permit)?);
                 let called = clock::instant();
                 let (asked, reply) = at_once(&node, operation, holder, payload, is_owned)?;

@@ -35,9 +35,27 @@ pub(super) struct Done {
 pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 
 /// Whether a request that is whole is answered at once. Others on this thread have turns while a
-/// long queue is emptied, or the names of one object are looked for among all that there are.
-pub(super) fn is_at_hand(operation: Operation, holder: Option<&Arc<Holder>>) -> bool {
+/// long queue is emptied, the names of one object are looked for among all that there are, or the
+/// disk is waited for.
+pub(super) fn is_at_hand(
+    node: &Node,
+    operation: Operation,
+    holder: Option<&Arc<Holder>>,
+) -> bool {
     match operation {
+        Operation::ObjectPut
+        | Operation::ObjectDelete
+        | Operation::NameSet
+        | Operation::NameDelete
+        | Operation::Send
+        | Operation::Receive
+        | Operation::Ack
+        | Operation::Nack
+        | Operation::Extend
+            if node.keeper.is_some() =>
+        {
+            false
+        }
         Operation::Purge | Operation::Redrive => false,
         Operation::NameList => !holder.is_some_and(|it| it.sees_one_object()),
         _ => true,

@@ -1,0 +1,241 @@
+//! The journal of a node that keeps what it holds: changes on their way to disk, and who waits for
+//! them.
+//!
+//! The engine records what changes, in order; one thread takes what has come as a batch and
+//! commits it as a whole. So everybody who changed something while a batch was on its way shares
+//! the next one, and the disk is asked to sync once for all of them. A request is answered when
+//! all that had been recorded by its end is durable, its own changes among it.
+//!
+//! When the disk fails, nothing that was recorded is dropped: the batch is tried again until it is
+//! written, requests that change something are refused meanwhile, and those that wait are told
+//! that what they asked for may or may not last. What is in memory is what will be on disk, or, if
+//! the node ends before, what is on disk is a state that there was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use micronode_engine::{Change, Journal};
+use micronode_protocol::ErrorCode;
+use micronode_protocol::limits::{PERSIST_BACKLOG, PERSIST_BATCH, PERSIST_RETRY};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use crate::backend::{Backend, Failure};
+use crate::call::{CallError, Room};
+use crate::metrics::histogram::Histogram;
+
+/// See the [module](self).
+pub(crate) struct Keeper {
+    backlog: Mutex<Backlog>,
+    /// Told when there is something to write, and when there will not be.
+    work: Condvar,
+    progress: watch::Sender<Progress>,
+    /// The disk has too little room for more, as of the last look.
+    is_full: AtomicBool,
+    /// Changes that are durable before their requests are answered, or not.
+    waits: bool,
+    pub(crate) commits: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) latency: Histogram,
+}
+
+#[derive(Default)]
+struct Backlog {
+    changes: Vec<Change>,
+    /// Changes recorded since the start, those in `changes` included.
+    recorded: u64,
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// Changes that are durable.
+    durable: u64,
+    /// The disk does not take what it is given.
+    failing: Option<Failure>,
+}
+
+impl Journal for Keeper {
+    fn record(&self, change: Change) {
+        let mut backlog = self.backlog.lock();
+        backlog.changes.push(change);
+        backlog.recorded += 1;
+        let is_first = backlog.changes.len() == 1;
+        drop(backlog);
+        if is_first {
+            self.work.notify_one();
+        }
+    }
+}
+
+impl Keeper {
+    /// One that nobody writes for yet. With `waits`, requests are answered when their changes are
+    /// durable.
+    pub(crate) fn new(waits: bool) -> Arc<Self> {
+        Arc::new(Self {
+            backlog: Mutex::default(),
+            work: Condvar::new(),
+            progress: watch::Sender::new(Progress::default()),
+            is_full: AtomicBool::new(false),
+            waits,
+            commits: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            latency: Histogram::default(),
+        })
+    }
+
+    /// Whether a request that changes something may begin.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails, or is full and this takes room, or too much waits to be written.
+    pub(crate) fn admit(&self, room: Room) -> Result<(), CallError> {
+        if let Some(failing) = self.progress.borrow().failing {
+            return Err(refused(failing));
+        }
+        if room == Room::Needed && self.is_full.load(Relaxed) {
+            return Err(refused(Failure::Full));
+        }
+        if self.backlog.lock().changes.len() >= PERSIST_BACKLOG {
+            return Err(CallError::new(
+                ErrorCode::Degraded,
+                "more waits to be written to disk than may; come back later",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Waits until all that has been recorded is durable.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails. What was recorded is kept, and may become durable later.
+    pub(crate) async fn settled(&self) -> Result<(), CallError> {
+        if !self.waits {
+            return Ok(());
+        }
+        let recorded = self.backlog.lock().recorded;
+        let mut progress = self.progress.subscribe();
+        let over = |progress: &Progress| progress.durable >= recorded || progress.failing.is_some();
+        // The sender is in `self`.
+        let Ok(progress) = progress.wait_for(over).await else {
+            return Ok(());
+        };
+        match progress.failing {
+            Some(failing) if progress.durable < recorded => Err(unsettled(failing)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the disk fails, or is full: for readiness.
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_full.load(Relaxed) || self.progress.borrow().failing.is_some()
+    }
+
+    /// Changes that have happened and are not durable.
+    pub(crate) fn pending(&self) -> u64 {
+        let recorded = self.backlog.lock().recorded;
+        recorded.saturating_sub(self.progress.borrow().durable)
+    }
+
+    /// Starts the thread that writes. It ends after [`close`](Self::close), when all is written
+    /// or the disk fails.
+    pub(crate) fn write_to(
+        self: &Arc<Self>,
+        backend: Box<dyn Backend>,
+        pause: Duration,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let keeper = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || keeper.write(backend, pause))
+    }
+
+    /// Nothing more will be recorded.
+    pub(crate) fn close(&self) {
+        self.backlog.lock().is_closed = true;
+        self.work.notify_one();
+    }
+
+    fn write(&self, mut backend: Box<dyn Backend>, pause: Duration) {
+        let mut batch = Vec::new();
+        loop {
+            self.is_full.store(!backend.has_room(), Relaxed);
+            if !self.next(&mut batch, pause) {
+                return;
+            }
+            for part in batch.chunks(PERSIST_BATCH) {
+                if !self.commit(backend.as_mut(), part) {
+                    return;
+                }
+            }
+            batch.clear();
+        }
+    }
+
+    /// Waits for changes and takes them; false when there will be none. Looks after the disk's
+    /// room from time to time.
+    fn next(&self, batch: &mut Vec<Change>, pause: Duration) -> bool {
+        let mut backlog = self.backlog.lock();
+        if backlog.changes.is_empty() && !backlog.is_closed {
+            self.work.wait_for(&mut backlog, PERSIST_RETRY);
+        }
+        if !self.waits && !backlog.is_closed && !backlog.changes.is_empty() {
+            // More will come in the time that may be lost.
+            drop(backlog);
+            std::thread::sleep(pause);
+            backlog = self.backlog.lock();
+        }
+        std::mem::swap(batch, &mut backlog.changes);
+        !(batch.is_empty() && backlog.is_closed)
+    }
+
+    /// Commits a batch, however often it takes; false if the node ends before that.
+    fn commit(&self, backend: &mut dyn Backend, batch: &[Change]) -> bool {
+        loop {
+            let committed = self.latency.time(|| backend.commit(batch));
+            let Err(failure) = committed else {
+                self.commits.fetch_add(1, Relaxed);
+                self.progress.send_modify(|progress| {
+                    progress.durable += batch.len() as u64;
+                    progress.failing = None;
+                });
+                return true;
+            };
+            self.failures.fetch_add(1, Relaxed);
+            self.progress.send_if_modified(|progress| {
+                let is_news = progress.failing != Some(failure);
+                progress.failing = Some(failure);
+                if is_news {
+                    tracing::error!(%failure, "cannot write to disk; trying again");
+                }
+                is_news
+            });
+            let mut backlog = self.backlog.lock();
+            if backlog.is_closed {
+                return false;
+            }
+            self.work.wait_for(&mut backlog, PERSIST_RETRY);
+        }
+    }
+}
+
+/// Nothing has been changed.
+fn refused(failure: Failure) -> CallError {
+    let detail = match failure {
+        Failure::Full => "the disk is full: delete objects, or make room on it; reads are served",
+        Failure::Broken => "the disk fails, and changes are refused; reads are served",
+    };
+    CallError::new(ErrorCode::Degraded, detail)
+}
+
+/// It has been changed, and may be forgotten again.
+fn unsettled(failure: Failure) -> CallError {
+    let detail = match failure {
+        Failure::Full => "the disk is full: this has been done, and lasts when there is room again",
+        Failure::Broken => "the disk fails: this has been done, and lasts when it works again",
+    };
+    CallError::new(ErrorCode::Degraded, detail)
+}
