@@ -22,7 +22,7 @@ use micronode_protocol::limits::{PERSIST_BACKLOG, PERSIST_BATCH, PERSIST_RETRY};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::backend::{Backend, Failure};
+use crate::backend::{Backend, BackendError, Staging};
 use crate::call::{CallError, Room};
 use crate::metrics::histogram::Histogram;
 
@@ -34,11 +34,30 @@ pub(crate) struct Keeper {
     progress: watch::Sender<Progress>,
     /// The disk has too little room for more, as of the last look.
     is_full: AtomicBool,
-    /// Changes that are durable before their requests are answered, or not.
+    /// Changes are durable before their requests are answered.
     waits: bool,
+    pub(crate) staging: Arc<dyn Staging>,
     pub(crate) commits: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) latency: Histogram,
+}
+
+/// Why nothing can be kept for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// There is no room.
+    Full,
+    /// It does not work.
+    Broken,
+}
+
+impl From<&BackendError> for Failure {
+    fn from(error: &BackendError) -> Self {
+        match error {
+            BackendError::Full(_) => Self::Full,
+            _ => Self::Broken,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -73,13 +92,14 @@ impl Journal for Keeper {
 impl Keeper {
     /// One that nobody writes for yet. With `waits`, requests are answered when their changes are
     /// durable.
-    pub(crate) fn new(waits: bool) -> Arc<Self> {
+    pub(crate) fn new(waits: bool, staging: Arc<dyn Staging>) -> Arc<Self> {
         Arc::new(Self {
             backlog: Mutex::default(),
             work: Condvar::new(),
             progress: watch::Sender::new(Progress::default()),
             is_full: AtomicBool::new(false),
             waits,
+            staging,
             commits: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             latency: Histogram::default(),
@@ -160,9 +180,11 @@ impl Keeper {
     }
 
     fn write(&self, mut backend: Box<dyn Backend>, pause: Duration) {
+        // Should this thread panic, nobody waits for it.
+        let _guard = Broken(self);
         let mut batch = Vec::new();
         loop {
-            self.is_full.store(!backend.has_room(), Relaxed);
+            self.is_full.store(!self.staging.has_room(), Relaxed);
             if !self.next(&mut batch, pause) {
                 return;
             }
@@ -196,7 +218,7 @@ impl Keeper {
     fn commit(&self, backend: &mut dyn Backend, batch: &[Change]) -> bool {
         loop {
             let committed = self.latency.time(|| backend.commit(batch));
-            let Err(failure) = committed else {
+            let Err(error) = committed else {
                 self.commits.fetch_add(1, Relaxed);
                 self.progress.send_modify(|progress| {
                     progress.durable += batch.len() as u64;
@@ -205,11 +227,12 @@ impl Keeper {
                 return true;
             };
             self.failures.fetch_add(1, Relaxed);
+            let failure = Failure::from(&error);
             self.progress.send_if_modified(|progress| {
                 let is_news = progress.failing != Some(failure);
                 progress.failing = Some(failure);
                 if is_news {
-                    tracing::error!(%failure, "cannot write to disk; trying again");
+                    tracing::error!(%error, "cannot write to disk; trying again");
                 }
                 is_news
             });
@@ -222,8 +245,19 @@ impl Keeper {
     }
 }
 
+/// Tells everybody that nothing is kept any more.
+struct Broken<'a>(&'a Keeper);
+
+impl Drop for Broken<'_> {
+    fn drop(&mut self) {
+        let failing = Some(Failure::Broken);
+        let progress = &self.0.progress;
+        progress.send_modify(|progress| progress.failing = failing);
+    }
+}
+
 /// Nothing has been changed.
-fn refused(failure: Failure) -> CallError {
+pub(crate) fn refused(failure: Failure) -> CallError {
     let detail = match failure {
         Failure::Full => "the disk is full: delete objects, or make room on it; reads are served",
         Failure::Broken => "the disk fails, and changes are refused; reads are served",

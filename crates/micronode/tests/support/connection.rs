@@ -65,6 +65,7 @@ impl Connection {
 
     /// One exchange. `Content-Length` is added for a method that has a body, unless `fields` says
     /// how long it is.
+    #[track_caller]
     pub fn request(
         &mut self,
         method: &str,
@@ -72,6 +73,17 @@ impl Connection {
         fields: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
+        self.ask(method, path, fields, body).expect("a response")
+    }
+
+    /// The same with a node that may end meanwhile.
+    pub fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
         let length = body.len().to_string();
         let mut fields = fields.to_vec();
         let framed = has(&fields, "content-length") || has(&fields, "transfer-encoding");
@@ -80,24 +92,27 @@ impl Connection {
         }
         self.send_head(method, path, &fields);
         self.send(body);
-        self.response(method)
+        self.answer(method)
     }
 
     /// The next response to a request with `method`.
     #[track_caller]
     pub fn response(&mut self, method: &str) -> Response {
-        let mut response = self.response_head().expect("a response");
+        self.answer(method).expect("a complete response")
+    }
+
+    fn answer(&mut self, method: &str) -> io::Result<Response> {
+        let mut response = self.response_head()?;
         if method == "HEAD" || response.has_no_body() {
-            return response;
+            return Ok(response);
         }
         response.body = if response.field("transfer-encoding") == Some("chunked") {
             self.chunks()
         } else {
             let length = response.field("content-length").unwrap().parse().unwrap();
             self.exactly(length)
-        }
-        .expect("a complete body");
-        response
+        }?;
+        Ok(response)
     }
 
     /// The head of the next response, its body left on the connection.

@@ -246,7 +246,7 @@ fn shed(state: State, cost: Cost) -> Result<(), CallError> {
         )),
         (State::Draining, Cost::Write) => Err(CallError::new(
             ErrorCode::Draining,
-            "the node is shutting down and would forget this at once; reads are served",
+            "the node is shutting down and takes nothing new; reads are served",
         )),
         _ => Ok(()),
     }
