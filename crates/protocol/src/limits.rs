@@ -444,6 +444,10 @@ pub const PERSIST_BATCH: usize = 4096;
 /// Messages that a subscription leases at once where leases are kept, because they wait for the
 /// disk together.
 pub const PERSIST_LEASES: usize = 64;
+/// Longer objects are kept in files of their own.
+pub const PERSIST_INLINE_BYTES: usize = 32 * KIB;
+/// Pieces of an upload that wait to be written to disk.
+pub const PERSIST_SPOOL_PIECES: usize = 2;
 /// After a failure, the disk is tried again after this.
 pub const PERSIST_RETRY: Duration = Duration::from_millis(500);
 

@@ -227,7 +227,7 @@ impl Admin {
             "rustc": env!("MICRONODE_RUSTC"),
             "features": features,
             "dev": config.dev,
-            "amnesia": { "ram_only": true, "wiped_on_delete": true },
+            "amnesia": { "ram_only": self.node.keeper.is_none(), "wiped_on_delete": true },
             "pq": self.node.pq(),
             "limits": limits,
         }))

@@ -9,6 +9,7 @@ use crate::call::{Call, CallError, Command, Put, Reply};
 use crate::clock;
 use crate::feed::{EventFeed, Feed, Subscription, Watch};
 use crate::node::Node;
+use crate::spool::{Place, Spool};
 use crate::waiting::{Wait, millis};
 use http_body_util::BodyExt;
 use micronode_engine::mailbox::{self, Idempotency, SendError};
@@ -17,6 +18,7 @@ use micronode_engine::{GetError, PutHead};
 use micronode_protocol::ErrorCode;
 use micronode_protocol::capability::Resource;
 use micronode_protocol::limits::{LIST_NAMES, NAME_READS};
+use std::sync::Arc;
 use tokio::task::yield_now;
 
 /// Carries a call out. Everything about authority, rates and caps has been decided before. On a
@@ -254,12 +256,25 @@ async fn put(node: &Node, call: Put) -> Result<Reply, CallError> {
         media_type: media_type.as_deref(),
     };
     let mut upload = node.store.begin_put(clock::now(), head)?;
+    let keeper = node.keeper.as_ref();
+    let mut spool = keeper.map(|keeper| Spool::new(Arc::clone(&keeper.staging)));
     while let Some(frame) = body.frame().await {
         if let Ok(piece) = frame?.into_data() {
             upload.write(&piece)?;
+            if let Some(spool) = &mut spool {
+                spool.write(piece).await?;
+            }
         }
     }
-    let stored = upload.finish(clock::now())?;
+    let sealed = upload.seal()?;
+    let place = match spool {
+        Some(spool) => spool.finish(sealed.size()).await?,
+        None => None,
+    };
+    let stored = sealed.insert(clock::now(), place.as_ref().and_then(Place::number))?;
+    if let Some(place) = place.filter(|_| !stored.existed) {
+        place.keep();
+    }
     node.metrics.storage_put.observe(clock::instant() - started);
     Ok(Reply::Stored(stored))
 }

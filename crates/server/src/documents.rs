@@ -434,7 +434,7 @@ fn every_metric_is_documented() {
         flags: vec![("memory.budget", "16MiB".to_owned())],
     })
     .unwrap();
-    let registry = exposition::registry(Arc::new(Node::new(&loaded)));
+    let registry = exposition::registry(Arc::new(Node::new(&loaded, None)));
     let text = exposition::scrape(&registry).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let expected: Vec<String> = lines

@@ -22,7 +22,7 @@ pub struct EmbeddedNode {
 impl EmbeddedNode {
     /// A node with this configuration, whose listeners are passed over.
     pub fn new(loaded: &Loaded) -> Self {
-        let node = Arc::new(Node::new(loaded));
+        let node = Arc::new(Node::new(loaded, None));
         node.readiness(Readiness::started);
         Self {
             node,

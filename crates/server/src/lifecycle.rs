@@ -4,10 +4,11 @@
 //! and runs the periodic tasks. Requests of the data plane run on the workers.
 
 use crate::clock;
-use crate::config::{Config, ConfigError, Loaded, OapListener};
+use crate::config::{Amnesia, Config, ConfigError, Loaded, OapListener};
 use crate::listen::{ListenError, Listeners};
 use crate::log::LogControl;
 use crate::node::Node;
+use crate::persist::{Kept, PersistError};
 use crate::planes::{Connection, Ingress, accept_admin, accept_data, start_workers};
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
@@ -87,6 +88,9 @@ pub enum RunError {
     /// TLS cannot be had as it is configured.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What was kept cannot be had, or be kept.
+    #[error(transparent)]
+    Persist(#[from] PersistError),
     /// A listener could not be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -99,6 +103,7 @@ pub enum RunError {
 /// is wiped.
 pub fn run(start: Start) -> Result<(), RunError> {
     refuse_unsafe(&start.loaded.config)?;
+    refuse_contradiction(&start.loaded.config)?;
     let log = LogControl::start(&start.loaded.config.log);
     // The control thread's runtime also owns the listeners, so it exists before they do.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -112,7 +117,25 @@ pub fn run(start: Start) -> Result<(), RunError> {
 pub fn check(loaded: &Loaded) -> Result<(), RunError> {
     let config = &loaded.config;
     Tls::new(&config.tls, &addresses(config), clock::now().mono_ms)?;
-    refuse_unsafe(config)
+    refuse_unsafe(config)?;
+    refuse_contradiction(config)
+}
+
+/// A node forgets, or it keeps; who says both does not know which.
+fn refuse_contradiction(config: &Config) -> Result<(), RunError> {
+    match (config.amnesia, &config.persist.dir) {
+        (Amnesia::On, Some(_)) => Err(RunError::Unsafe(
+            "amnesia = true and persist.dir: a node forgets or keeps, not both; leave --persist out, \
+             or amnesia"
+                .to_owned(),
+        )),
+        (Amnesia::Off, None) => Err(RunError::Unsafe(
+            "amnesia = false without a directory to keep things in: give --persist DIR, or leave \
+             amnesia out"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Where the listeners are.
@@ -173,7 +196,9 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let tls = Tls::new(&as_bound.tls, &addresses(&as_bound), clock::now().mono_ms)?;
     bound.pin = tls.as_ref().and_then(Tls::pin).map(ToOwned::to_owned);
 
-    let node = Arc::new(Node::new(&loaded).with_tls(tls));
+    let kept = Kept::open(&loaded.config.persist)?;
+    let node = Arc::new(Node::new(&loaded, kept.as_ref()).with_tls(tls));
+    let writer = kept.map(|kept| kept.restore(&node)).transpose()?;
     bound.token = OperatorToken(node.authority.operator_token());
     let data_drain = Drain::new();
     let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
@@ -240,6 +265,9 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     }
     if let Some(workers) = Arc::into_inner(workers) {
         workers.stop();
+    }
+    if let Some(writer) = writer {
+        writer.stop();
     }
     node.mailbox.clear();
     Ok(())

@@ -7,6 +7,7 @@ use crate::events::Events;
 use crate::keeper::Keeper;
 use crate::ingress::http::{openapi, problem};
 use crate::metrics::Metrics;
+use crate::persist::Kept;
 use crate::readiness::{Readiness, State, Transition};
 use crate::supervisor::Supervisor;
 use crate::tls::Tls;
@@ -154,7 +155,8 @@ impl RequestLimits {
 }
 
 impl Node {
-    pub(crate) fn new(loaded: &Loaded) -> Self {
+    /// The node; with `kept`, one that keeps what it holds.
+    pub(crate) fn new(loaded: &Loaded, kept: Option<&Kept>) -> Self {
         let Loaded {
             config,
             memory_bytes,
@@ -173,18 +175,29 @@ impl Node {
             },
             budget.clone(),
         );
-        let mailbox = Mailbox::new(
+        let lasting = kept.map_or_else(random, |kept| *kept.mailbox_key);
+        let mut mailbox = Mailbox::new(
             mailbox_config(config, *memory_bytes),
             budget.clone(),
-            MailboxKeys::new(random(), random()),
+            MailboxKeys::new(lasting, random()),
         );
+        let keeper = kept.map(|kept| Arc::clone(&kept.keeper));
+        if let Some(keeper) = &keeper {
+            mailbox = mailbox.journaled(Arc::clone(keeper) as _);
+        }
         let boot = u64::from_ne_bytes(random());
         let events = Arc::new(Events::new(mailbox.clone(), boot, &config.routes));
-        let store = store.observed({
+        let mut store = store.observed({
             let events = Arc::clone(&events);
             move |event| drop(events.object(event))
         });
-        let names = Names::new(store.clone(), budget.clone());
+        if let Some(keeper) = &keeper {
+            store = store.journaled(Arc::clone(keeper) as _);
+        }
+        let mut names = Names::new(store.clone(), budget.clone());
+        if let Some(keeper) = &keeper {
+            names = names.journaled(Arc::clone(keeper) as _);
+        }
         let plane = || {
             Arc::new(ConnectionContext {
                 limits: connection_limits(caps),
@@ -206,6 +219,7 @@ impl Node {
             names,
             mailbox,
             events,
+            keeper,
             authority: Authority::new(config, clock::now(), clock::instant()),
             rate: RateLimiter::new(caps.rps, limits::RATE_BURST, clock::instant()),
             in_flight: InFlight::new(caps.in_flight),
@@ -429,7 +443,7 @@ mod tests {
             env: [],
             flags,
         });
-        let node = Node::new(&loaded.unwrap());
+        let node = Node::new(&loaded.unwrap(), None);
         let mut upload = node
             .store
             .begin_put(clock::now(), PutHead::default())

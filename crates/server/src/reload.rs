@@ -126,7 +126,7 @@ mod tests {
             flags: Vec::new(),
         })
         .unwrap();
-        let node = Arc::new(Node::new(&loaded));
+        let node = Arc::new(Node::new(&loaded, None));
         let supervisor = Arc::clone(&node.supervisor);
         let reloads = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&reloads);

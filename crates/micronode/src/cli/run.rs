@@ -117,7 +117,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match error {
             RunError::Unsafe(_) | RunError::Tls(_) => Exit::Usage,
-            RunError::Listen(_) | RunError::System(_) => Exit::Failed,
+            RunError::Listen(_) | RunError::Persist(_) | RunError::System(_) => Exit::Failed,
         };
         Failure::new(exit, error.to_string())
     }

@@ -23,7 +23,7 @@ fn node() -> Node {
         env: [],
         flags,
     };
-    Node::new(&load(sources).unwrap())
+    Node::new(&load(sources).unwrap(), None)
 }
 
 fn store(node: &Node, bytes: &[u8]) -> Address {

@@ -426,7 +426,7 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     let info = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", env!("MICRONODE_REVISION")),
-        ("amnesia", "true"),
+        ("amnesia", if node.keeper.is_none() { "true" } else { "false" }),
         ("pq", node.pq()),
     ];
     page.family(

@@ -138,7 +138,7 @@ mod tests {
                 ("limits.mailbox.max_deliveries", "1".to_owned()),
             ],
         });
-        Arc::new(Node::new(&loaded.unwrap()))
+        Arc::new(Node::new(&loaded.unwrap(), None))
     }
 
     fn tell_names(node: &Node) {
