@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use micronode_engine::mailbox::{Mailbox, MailboxConfig, Send};
+use micronode_engine::mailbox::{Mailbox, MailboxConfig, MailboxKeys, Send};
 use micronode_engine::{Budget, Now};
 use micronode_protocol::name::QueueRef;
 
@@ -28,7 +28,8 @@ fn mailbox() -> Mailbox {
         max_deliveries: 5,
         window_ms: 600_000,
     };
-    Mailbox::new(config, Budget::new(1 << 33), [1; 32])
+    let keys = MailboxKeys::new([1; 32], [2; 32]);
+    Mailbox::new(config, Budget::new(1 << 33), keys)
 }
 
 fn send(mailbox: &Mailbox, queue: &str, delay_ms: u64) {

@@ -9,7 +9,7 @@
 
 use std::error::Error;
 
-use micronode_engine::mailbox::{Mailbox, MailboxConfig, Send};
+use micronode_engine::mailbox::{Mailbox, MailboxConfig, MailboxKeys, Send};
 use micronode_engine::{Budget, Now};
 use micronode_protocol::name::QueueRef;
 
@@ -41,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         max_deliveries: 5,
         window_ms: 600_000,
     };
-    let mailbox = Mailbox::new(config, Budget::new(u64::MAX), [1; 32]);
+    let keys = MailboxKeys::new([1; 32], [2; 32]);
+    let mailbox = Mailbox::new(config, Budget::new(u64::MAX), keys);
     for _ in 0..waiting {
         mailbox.send(NOW, "jobs", MESSAGE)?;
     }

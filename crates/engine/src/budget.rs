@@ -280,6 +280,14 @@ impl Charge {
         self.bytes = bytes;
         Ok(())
     }
+
+    /// Counts the bytes as `kind` from now on.
+    pub fn move_to(&mut self, kind: MemoryKind) {
+        // In this order the total is briefly too high, never too low.
+        self.budget.add_used(kind, self.bytes);
+        self.budget.sub_used(self.kind, self.bytes);
+        self.kind = kind;
+    }
 }
 
 impl Drop for Charge {

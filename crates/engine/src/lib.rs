@@ -23,11 +23,11 @@ pub mod wiped;
 pub use budget::{Budget, Charge, MemoryKind, OverBudget, Reservation};
 pub use bus::Bus;
 pub use journal::{Change, Journal};
-pub use mailbox::{Mailbox, MailboxConfig};
+pub use mailbox::{Mailbox, MailboxConfig, MailboxKeys};
 pub use names::Names;
 pub use store::{
     DeleteError, Eviction, Expired, GetError, IntegrityError, NotFound, Object, Pinned, PutError,
-    PutHead, Reader, Stats, Store, StoreConfig, StoreEvent, Stored, Upload, Why,
+    PutHead, Reader, Restored, Sealed, Stats, Store, StoreConfig, StoreEvent, Stored, Upload, Why,
 };
 
 /// The two clocks, read by the caller once per request or event.
@@ -36,6 +36,21 @@ pub struct Now {
     /// Milliseconds of a clock that never goes back and counts suspend (CLOCK_BOOTTIME). Expiry
     /// and recency run on it.
     pub mono_ms: u64,
-    /// Milliseconds since the Unix epoch. Only shown to people, never compared.
+    /// Milliseconds since the Unix epoch. Shown to people, and kept where another start has to
+    /// read it; never compared but then.
     pub wall_ms: u64,
+}
+
+impl Now {
+    /// When the monotonic clock will be at `mono_ms`, on the wall clock.
+    const fn wall_at(self, mono_ms: u64) -> u64 {
+        self.wall_ms
+            .saturating_add(mono_ms.saturating_sub(self.mono_ms))
+    }
+
+    /// When the wall clock will be at `wall_ms`, on the monotonic clock; now if that is over.
+    const fn mono_at(self, wall_ms: u64) -> u64 {
+        self.mono_ms
+            .saturating_add(wall_ms.saturating_sub(self.wall_ms))
+    }
 }

@@ -10,7 +10,11 @@
 //! the leases that a command ends by the way, or a turn of what goes on for longer. Locks nest in
 //! these ways only: the map of a shard before a queue, a queue before the agenda.
 //!
-//! Not here: waiting itself, who may use which queue, what names are well formed.
+//! What lasts of it is told to a journal, see [`Mailbox::journaled`], and can be put back from
+//! there, see [`Mailbox::restore_queue`].
+//!
+//! Not here: waiting itself, who may use which queue, what names are well formed, where messages
+//! are kept.
 
 mod agenda;
 mod body;
@@ -26,6 +30,8 @@ mod queue;
 mod quota;
 mod receipt;
 mod receiver;
+mod restore;
+mod secrets;
 mod slab;
 mod stats;
 mod text;
@@ -40,7 +46,6 @@ use micronode_protocol::limits::{QUEUE_OVERHEAD_BYTES, SWEEP_QUEUES};
 use micronode_protocol::name::QueueRef;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
-use zeroize::Zeroizing;
 
 pub use delivery::{Attempt, AttemptEnd, Delivery, MessageId};
 pub use message::{Idempotency, Send, SendError, Sent};
@@ -48,14 +53,17 @@ pub use micronode_protocol::operation::Verdict;
 pub use quota::MailboxConfig;
 pub use receipt::Receipt;
 pub use receiver::Receiver;
+pub use restore::{RestoreError, Restoring};
+pub use secrets::MailboxKeys;
 pub use stats::{Depths, MailboxCounters, QueueDepth, QueueStats, Quota};
 pub use text::Text;
 pub use turns::{Purge, Redrive, Redriven};
 
 use crate::Now;
 use crate::budget::{Budget, MemoryKind};
+use crate::journal::Journal;
 use agenda::Agenda;
-use directory::{Directory, Entry};
+use directory::{Directory, Entry, Queues};
 use effects::Effects;
 use queue::{Queue, Settlement, Terms};
 use quota::{Bounds, Totals};
@@ -70,31 +78,45 @@ struct Shared {
     bounds: Bounds,
     totals: Totals,
     budget: Budget,
-    key: Zeroizing<[u8; 32]>,
-    /// Queues that there have been.
-    last_queue: AtomicU64,
+    keys: MailboxKeys,
+    journal: Option<Arc<dyn Journal>>,
+    /// The number of the next queue: as many as there have been, or more.
+    next_queue: AtomicU64,
     directory: Directory,
     agenda: Mutex<Agenda>,
 }
 
 impl Mailbox {
-    /// A mailbox without queues that takes its memory from `budget`. Receipts are made with `key`:
-    /// those of another start are none here.
-    pub fn new(config: MailboxConfig, budget: Budget, key: [u8; 32]) -> Self {
+    /// A mailbox without queues that takes its memory from `budget`. Receipts are made with one of
+    /// `keys`: those of another start are none here.
+    pub fn new(config: MailboxConfig, budget: Budget, keys: MailboxKeys) -> Self {
         let bounds = Bounds::default();
         bounds.store(config);
         let shared = Shared {
             bounds,
             totals: Totals::default(),
             budget,
-            key: Zeroizing::new(key),
-            last_queue: AtomicU64::new(0),
-            directory: Directory::new(&key),
+            next_queue: AtomicU64::new(0),
+            directory: Directory::new(&keys.start),
+            keys,
+            journal: None,
             agenda: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Tells `journal` of every change that lasts, under the lock of the queue.
+    ///
+    /// # Panics
+    ///
+    /// If the mailbox has clones already, whose changes might have gone unrecorded.
+    #[must_use]
+    pub fn journaled(mut self, journal: Arc<dyn Journal>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("journaled before it is shared");
+        shared.journal = Some(journal);
+        self
     }
 
     /// Changes the bounds from now on. What is there already stays.
@@ -376,7 +398,8 @@ impl Mailbox {
         sum
     }
 
-    /// Removes everything but those who wait.
+    /// Removes everything but those who wait. For the end of a mailbox's life: the journal is not
+    /// told, so that what was kept stays so.
     pub fn clear(&self) {
         for entry in self.shared.directory.entries() {
             let mut effects = Effects::default();
@@ -427,14 +450,28 @@ impl Mailbox {
         if let Some(entry) = queues.get(name, hash) {
             return Ok(Arc::clone(entry));
         }
+        self.create(&mut queues, (name, hash), now, || {
+            self.shared.next_queue.fetch_add(1, Relaxed)
+        })
+    }
+
+    /// Makes a queue that is not there.
+    fn create(
+        &self,
+        queues: &mut Queues,
+        (name, hash): (&str, u64),
+        now: Now,
+        number: impl FnOnce() -> u64,
+    ) -> Result<Arc<Entry>, SendError> {
+        let shared = &self.shared;
         let cost = QUEUE_OVERHEAD_BYTES + name.len() as u64;
-        let charge = self.shared.budget.charge(MemoryKind::Messages, cost)?;
-        self.shared.totals.add_queue().map_err(SendError::Quota)?;
-        let number = self.shared.last_queue.fetch_add(1, Relaxed);
+        let charge = shared.budget.charge(MemoryKind::Messages, cost)?;
+        shared.totals.add_queue().map_err(SendError::Quota)?;
         let entry = Arc::new(Entry::new(
-            &self.shared.key,
-            number,
+            &shared.keys,
+            number(),
             (name, hash),
+            shared.journal.as_ref(),
             now,
             charge,
         ));
@@ -486,6 +523,7 @@ impl Mailbox {
             return;
         }
         queue.is_forgotten = true;
+        queue.record_forgotten();
         queues.remove(entry);
         queues.forgotten += queue.counters;
         self.shared.agenda.lock().remove(entry, queue.scheduled_ms);

@@ -5,9 +5,10 @@
 //! make a change that depends on it, and no two states of the index look alike.
 //!
 //! All names are in one ordered map under one lock, shared for lookups and pages, exclusive for
-//! changes. Pins are taken before that lock and let go of after it.
+//! changes. Pins are taken before that lock and let go of after it. Changes are told to a journal
+//! under it, see [`Names::journaled`].
 //!
-//! Not here: how a name is spelled (`protocol::name`), who may do what, who is told.
+//! Not here: how a name is spelled (`protocol::name`), who may do what, who else is told.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::Now;
 use crate::budget::{Budget, Charge, MemoryKind, OverBudget};
+use crate::journal::{Change, Journal};
 use crate::store::{Pinned, Store};
 
 /// What must hold for a change to be made.
@@ -113,6 +115,7 @@ pub struct Names {
 
 struct Shared {
     store: Store,
+    journal: Option<Arc<dyn Journal>>,
     index: RwLock<Index>,
 }
 
@@ -160,11 +163,73 @@ impl Names {
         };
         let shared = Shared {
             store,
+            journal: None,
             index: RwLock::new(index),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Tells `journal` of every change, under the lock of the index.
+    ///
+    /// # Panics
+    ///
+    /// If the index has clones already, whose changes might have gone unrecorded.
+    #[must_use]
+    pub fn journaled(mut self, journal: Arc<dyn Journal>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("journaled before it is shared");
+        shared.journal = Some(journal);
+        self
+    }
+
+    /// Puts back a name that was kept, after the object that it points at; the object stays also if
+    /// its time is over. The journal is not told.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such object, the name is there already, or it is over a bound.
+    pub fn restore(
+        &self,
+        now: Now,
+        name: &str,
+        address: &Address,
+        revision: u64,
+    ) -> Result<(), SetError> {
+        let store = &self.shared.store;
+        let pin = store
+            .pin_restored(address)
+            .map_err(|_| SetError::NoObject)?;
+        let mut pointer = Some(Pointer { pin, revision });
+        store.with_room(now, cost(name), || {
+            match self.put_back(name, &mut pointer) {
+                Err(SetError::OverBudget(over)) => Err(over),
+                done => Ok(done),
+            }
+        })?
+    }
+
+    /// Takes the pointer if there is no error.
+    fn put_back(&self, name: &str, pointer: &mut Option<Pointer>) -> Result<(), SetError> {
+        let mut index = self.shared.index.write();
+        if index.names.contains_key(name) {
+            return Err(SetError::Precondition);
+        }
+        if index.names.len() >= NAMES {
+            return Err(SetError::Full);
+        }
+        let bytes = index.charge.bytes() + cost(name);
+        index.charge.resize(bytes)?;
+        let pointer = pointer.take().expect("a name is put back once");
+        index.revision = index.revision.max(pointer.revision);
+        index.names.insert(name.into(), pointer);
+        Ok(())
+    }
+
+    /// Gives out no revision up to `revision` any more: it was given out.
+    pub fn restore_revision(&self, revision: u64) {
+        let mut index = self.shared.index.write();
+        index.revision = index.revision.max(revision);
     }
 
     /// Where `name` points, and since which revision.
@@ -243,6 +308,15 @@ impl Names {
         } else {
             names.insert(name.into(), pointer);
         }
+        if let Some(journal) = &self.shared.journal
+            && let Some((name, _)) = names.get_key_value(name)
+        {
+            journal.record(Change::NameSet {
+                name: Arc::clone(name),
+                address: *address,
+                revision,
+            });
+        }
         _published = publish(&NameChange {
             name,
             address: Some(*address),
@@ -265,18 +339,24 @@ impl Names {
         publish: impl FnOnce(&NameChange<'_>) -> T,
     ) -> Result<u64, RemoveError> {
         // Declared before the lock, and so dropped after it.
-        let (_removed, _published);
+        let (removed, _published);
         let mut index = self.shared.index.write();
         let pointer = index.names.get(name).ok_or(RemoveError::NotFound)?;
         if !expected.holds(Some(pointer)) {
             return Err(RemoveError::Precondition);
         }
         let before = Some(*pointer.pin.address());
-        _removed = index.names.remove_entry(name);
+        removed = index.names.remove_entry(name);
         let rest = index.charge.bytes() - cost(name);
         index.charge.resize(rest).expect("less always fits");
         index.revision += 1;
         let revision = index.revision;
+        if let (Some(journal), Some((name, _))) = (&self.shared.journal, &removed) {
+            journal.record(Change::NameRemoved {
+                name: Arc::clone(name),
+                revision,
+            });
+        }
         _published = publish(&NameChange {
             name,
             address: None,

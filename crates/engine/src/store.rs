@@ -9,9 +9,10 @@
 //! alone. Locks nest in one way only, shard before order, and nothing is freed under either.
 //!
 //! What is pinned stays, whatever its time and the need for room: see [`Pinned`]. What comes and
-//! goes is told to an observer, see [`Store::observed`].
+//! goes is told to an observer, see [`Store::observed`], and to a journal, see
+//! [`Store::journaled`].
 //!
-//! Not here: the names that pin objects, persistence, who may do what.
+//! Not here: the names that pin objects, where objects are kept, who may do what.
 
 mod counters;
 mod event;
@@ -20,6 +21,7 @@ mod order;
 mod pin;
 mod reader;
 mod room;
+mod sealed;
 mod shard;
 mod upload;
 
@@ -34,10 +36,12 @@ pub use event::{StoreEvent, Why};
 pub use object::Object;
 pub use pin::Pinned;
 pub use reader::Reader;
+pub use sealed::{Restored, Sealed};
 pub use upload::Upload;
 
 use crate::Now;
 use crate::budget::{Budget, OverBudget};
+use crate::journal::{Change, Journal};
 use counters::Counters;
 use object::NEVER;
 use order::Order;
@@ -163,14 +167,12 @@ struct Shared {
     shards: Shards,
     order: Mutex<Order>,
     observer: Option<Box<event::Observer>>,
+    journal: Option<Arc<dyn Journal>>,
 }
 
 /// When `expires_ms` of the monotonic clock is on the wall clock.
 fn expiry_wall_ms(expires_ms: u64, now: Now) -> Option<u64> {
-    (expires_ms != NEVER).then(|| {
-        now.wall_ms
-            .saturating_add(expires_ms.saturating_sub(now.mono_ms))
-    })
+    (expires_ms != NEVER).then(|| now.wall_at(expires_ms))
 }
 
 impl Store {
@@ -183,10 +185,23 @@ impl Store {
             shards: Shards::new(),
             order: Mutex::new(Order::new(config.eviction == Eviction::Lru)),
             observer: None,
+            journal: None,
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Tells `journal` of every change, under the lock of the object's shard.
+    ///
+    /// # Panics
+    ///
+    /// If the store has clones already, whose changes might have gone unrecorded.
+    #[must_use]
+    pub fn journaled(mut self, journal: Arc<dyn Journal>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("journaled before it is shared");
+        shared.journal = Some(journal);
+        self
     }
 
     /// Admits an upload.
@@ -243,7 +258,7 @@ impl Store {
                 return Err(DeleteError::Pinned);
             }
             removed = Arc::clone(object);
-            self.unlink(&mut objects, &removed);
+            self.remove(&mut objects, &removed);
         }
         self.tell_deleted(&removed, Why::Deleted);
         Ok(())
@@ -254,8 +269,9 @@ impl Store {
         self.shared.order.lock().next_expiry()
     }
 
-    /// Removes everything, also what is pinned, and tells the observer nothing of it. For the end
-    /// of a store's life: a pin that outlives it must not meet another pin of the same address.
+    /// Removes everything, also what is pinned, and tells neither the observer nor the journal. For
+    /// the end of a store's life: a pin that outlives it must not meet another pin of the same
+    /// address.
     pub fn clear(&self) {
         for shard in self.shared.shards.iter() {
             // Declared before the lock, and so dropped (and wiped) after it.
@@ -289,7 +305,7 @@ impl Store {
     }
 
     /// Makes an uploaded object readable, unless the same bytes are there already.
-    fn insert(&self, now: Now, mut object: Object) -> Result<Stored, PutError> {
+    fn insert(&self, now: Now, mut object: Object, place: Option<u64>) -> Result<Stored, PutError> {
         let address = *object.address();
         let size = object.size();
         // Declared before the lock, and so dropped (and wiped) after it, as is `object`.
@@ -305,7 +321,7 @@ impl Store {
             } else if present.is_quarantined() {
                 object.inherit(present)?;
             } else {
-                self.extend_expiry(present, object.expires_ms());
+                self.extend_expiry(now, present, object.expires_ms());
                 present.touch(now);
                 let expires_at_wall_ms = present.expires_at_wall_ms(now);
                 return Ok(Stored {
@@ -320,11 +336,13 @@ impl Store {
 
         let object = Arc::new(object);
         let expires_at_wall_ms = object.expires_at_wall_ms(now);
-        if self.is_ordered(&object) {
-            self.shared.order.lock().insert(&object);
-        }
-        self.shared.counters.added(&object);
-        objects.insert(object);
+        self.link(&mut objects, &object);
+        // Of what it replaces there is no record of its own: nobody finds the address empty.
+        self.record(|| Change::ObjectStored {
+            object,
+            place,
+            expires_at_wall_ms,
+        });
         drop(objects);
         if let Some(expired) = expired {
             self.tell_deleted(expired, Why::Expired);
@@ -338,11 +356,57 @@ impl Store {
         })
     }
 
+    /// See [`Sealed::restore`].
+    fn restore(&self, now: Now, object: Object) -> Restored {
+        let address = *object.address();
+        // Declared before the lock, and so dropped (and wiped) after it.
+        let object = Arc::new(object);
+        let mut objects = self.shared.shards.of(&address).write();
+        let restored = objects.get(&address).unwrap_or(&object);
+        let outcome = if restored.is_expired(now) {
+            Restored::Expired
+        } else {
+            Restored::Readable
+        };
+        if Arc::ptr_eq(restored, &object) {
+            self.link(&mut objects, &object);
+        }
+        outcome
+    }
+
     /// For the holder of the object's shard lock.
-    fn extend_expiry(&self, object: &Arc<Object>, deadline: u64) {
+    fn extend_expiry(&self, now: Now, object: &Arc<Object>, deadline: u64) {
         if deadline > object.expires_ms() {
             self.shared.order.lock().extend_expiry(object, deadline);
+            self.record(|| Change::ObjectExtended {
+                address: *object.address(),
+                expires_at_wall_ms: object.expires_at_wall_ms(now),
+            });
         }
+    }
+
+    /// For the holder of the lock of the shard that has changed.
+    fn record(&self, change: impl FnOnce() -> Change) {
+        if let Some(journal) = &self.shared.journal {
+            journal.record(change());
+        }
+    }
+
+    /// Puts an object into the maps, in which there is none of its address.
+    fn link(&self, objects: &mut Objects, object: &Arc<Object>) {
+        if self.is_ordered(object) {
+            self.shared.order.lock().insert(object);
+        }
+        self.shared.counters.added(object);
+        objects.insert(Arc::clone(object));
+    }
+
+    /// Lets an object go for good. The caller keeps it alive until the shard is unlocked.
+    fn remove(&self, objects: &mut Objects, object: &Arc<Object>) {
+        self.unlink(objects, object);
+        self.record(|| Change::ObjectRemoved {
+            address: *object.address(),
+        });
     }
 
     /// Takes an object out of the maps. The caller keeps it alive until the shard is unlocked.

@@ -3,7 +3,7 @@
 //! Alone in its process, because it reads the process's resident set.
 #![allow(clippy::unwrap_used)]
 
-use micronode_engine::mailbox::{Idempotency, Mailbox, MailboxConfig, Send};
+use micronode_engine::mailbox::{Idempotency, Mailbox, MailboxConfig, MailboxKeys, Send};
 use micronode_engine::names::Expected;
 use micronode_engine::{Budget, Eviction, MemoryKind, Names, Now, PutHead, Store, StoreConfig};
 use micronode_protocol::limits::IDEMPOTENCY_KEYS;
@@ -84,7 +84,7 @@ fn forgotten_keys_take_nothing() {
         max_deliveries: 1,
         window_ms: WINDOW_MS,
     };
-    let mailbox = Mailbox::new(config, budget.clone(), [1; 32]);
+    let mailbox = Mailbox::new(config, budget.clone(), MailboxKeys::new([1; 32], [2; 32]));
     let mut now = NOW;
     let mut fill = |names: [&str; 2]| {
         let before = resident_bytes();

@@ -14,7 +14,7 @@ use crate::{clock, fds};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use micronode_engine::bus::EventKind;
-use micronode_engine::mailbox::{Mailbox, MailboxConfig};
+use micronode_engine::mailbox::{Mailbox, MailboxConfig, MailboxKeys};
 use micronode_engine::names::Names;
 use micronode_engine::{Budget, Eviction, MemoryKind, Store, StoreConfig};
 use micronode_hardening::{
@@ -173,7 +173,7 @@ impl Node {
         let mailbox = Mailbox::new(
             mailbox_config(config, *memory_bytes),
             budget.clone(),
-            random(),
+            MailboxKeys::new(random(), random()),
         );
         let boot = u64::from_ne_bytes(random());
         let events = Arc::new(Events::new(mailbox.clone(), boot, &config.routes));

@@ -12,7 +12,7 @@ use super::text::Text;
 /// characters that need no escaping in a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
-    /// Derived from the node's key, so that ids of another queue or another start differ.
+    /// Derived from the node's lasting key, so that ids of another queue or another node differ.
     pub(super) queue: u64,
     /// Counts the messages of the queue.
     pub(super) sequence: u64,

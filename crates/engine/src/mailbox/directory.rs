@@ -11,19 +11,21 @@ use zeroize::Zeroizing;
 use super::Idempotency;
 use super::delivery::Delivery;
 use super::keys::Fingerprint;
-use super::queue::Queue;
+use super::queue::{Queue, Recorder};
 use super::receipt::ReceiptKey;
+use super::secrets::MailboxKeys;
 use super::stats::MailboxCounters;
 use crate::Now;
 use crate::budget::Charge;
+use crate::journal::Journal;
 
 /// A queue with what never changes about it, and with its lock.
 pub(super) struct Entry {
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     /// Of the name: where it is in the directory.
     hash: u64,
     /// Counts the queues that there were, so that one that is made anew does not take the receipts
-    /// of the one before it.
+    /// of the one before it, nor give out its ids again.
     pub(super) number: u64,
     receipts: [ReceiptKey; 2],
     fingerprints: Zeroizing<[u8; 32]>,
@@ -33,15 +35,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// All keys of a queue come from that of the mailbox, each for one purpose.
+    /// All keys of a queue come from those of the mailbox, each for one purpose.
     pub(super) fn new(
-        key: &[u8; 32],
+        keys: &MailboxKeys,
         number: u64,
         (name, hash): (&str, u64),
+        journal: Option<&Arc<dyn Journal>>,
         now: Now,
         charge: Charge,
     ) -> Self {
-        let derive = |purpose: u8| {
+        let derive = |key: &[u8; 32], purpose: u8| {
             let mut hasher = blake3::Hasher::new_keyed(key);
             hasher.update(&[purpose]);
             hasher.update(&number.to_be_bytes());
@@ -50,18 +53,24 @@ impl Entry {
         };
         let short = |purpose| {
             let mut key = Zeroizing::new([0; 16]);
-            key.copy_from_slice(&derive(purpose)[..16]);
+            key.copy_from_slice(&derive(&keys.start, purpose)[..16]);
             ReceiptKey(key)
         };
         let mut id = [0; 8];
-        id.copy_from_slice(&derive(3)[..8]);
+        id.copy_from_slice(&derive(&keys.lasting, 3)[..8]);
+        let name: Arc<str> = name.into();
+        let recorder = journal.map(|journal| Recorder {
+            journal: Arc::clone(journal),
+            queue: number,
+            name: Arc::clone(&name),
+        });
         Self {
-            name: name.into(),
+            name,
             hash,
             number,
             receipts: [short(0), short(1)],
-            fingerprints: derive(2),
-            queue: Mutex::new(Queue::new(u64::from_be_bytes(id), now)),
+            fingerprints: derive(&keys.lasting, 2),
+            queue: Mutex::new(Queue::new(u64::from_be_bytes(id), recorder, now)),
             _charge: charge,
         }
     }

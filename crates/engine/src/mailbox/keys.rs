@@ -69,8 +69,8 @@ impl Keys {
             .get((number % BLOCK) as usize)
     }
 
-    /// Forgets up to `most` keys whose time is over.
-    pub(super) fn expire(&mut self, now: Now, most: usize) {
+    /// Forgets up to `most` keys whose time is over, and tells which.
+    pub(super) fn expire(&mut self, now: Now, most: usize, forgotten: impl Fn([u8; 32])) {
         for _ in 0..most {
             if self
                 .next_expiry()
@@ -85,6 +85,7 @@ impl Keys {
             // It may have been used again since its time was over.
             if self.by_key.get(&key) == Some(&self.first) {
                 self.by_key.remove(&key);
+                forgotten(key);
             }
             self.first += 1;
             if self.is_empty() {
@@ -134,14 +135,15 @@ impl Keys {
         Ok(())
     }
 
-    /// Remembers a key that was paid for and is not there.
-    pub(super) fn insert(&mut self, now: Now, of: Fingerprint, sequence: u64, window_ms: u64) {
+    /// Remembers a key that was paid for and is not there, until `until_ms` or, if that is later,
+    /// for as long as the one before it; until when.
+    pub(super) fn insert(&mut self, of: Fingerprint, sequence: u64, until_ms: u64) -> u64 {
         let last = self.kept.back().and_then(|block| block.last());
-        let last_ms = last.map_or(0, |kept| kept.expires_ms);
+        let expires_ms = last.map_or(until_ms, |kept| kept.expires_ms.max(until_ms));
         let kept = Kept {
             fingerprint: of,
             sequence,
-            expires_ms: last_ms.max(now.mono_ms.saturating_add(window_ms)),
+            expires_ms,
         };
         self.by_key.insert(of.key, self.next);
         match self.kept.back_mut() {
@@ -149,6 +151,7 @@ impl Keys {
             _ => self.kept.push_back(vec![kept]),
         }
         self.next += 1;
+        expires_ms
     }
 
     /// Keys that are kept, and those that are forgotten and whose block is still there.

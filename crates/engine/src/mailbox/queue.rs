@@ -1,5 +1,5 @@
 //! One queue: commands and time in; messages, counts and wakers out. No lock, no clock, nothing
-//! shared but the budget.
+//! shared but the budget, and the journal that is told of what lasts.
 //!
 //! A message is visible, leased or delayed, in the queue or among its dead letters, and in exactly
 //! one order at a time: visible ones in that of their lane, the others in one heap of deadlines.
@@ -7,6 +7,8 @@
 //! waits costs nothing.
 
 mod lease;
+mod record;
+mod restore;
 
 use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, SETTLE_MESSAGES};
 
@@ -20,7 +22,10 @@ use super::stats::{MailboxCounters, QueueStats, Quota};
 use super::{MailboxConfig, SendError, Sent};
 use crate::Now;
 use crate::budget::{Budget, OverBudget};
+use crate::journal::KeptKey;
 use bytes::Bytes;
+
+pub(super) use record::Recorder;
 
 /// What applies to a command.
 #[derive(Clone, Copy)]
@@ -57,10 +62,11 @@ pub(super) struct Queue {
     pub(super) scheduled_ms: u64,
     /// It is in the map no more: whoever still has it looks there again.
     pub(super) is_forgotten: bool,
+    recorder: Option<Recorder>,
 }
 
 impl Queue {
-    pub(super) fn new(id: u64, now: Now) -> Self {
+    pub(super) fn new(id: u64, recorder: Option<Recorder>, now: Now) -> Self {
         Self {
             slots: Slab::new(),
             deadlines: Heap::new(),
@@ -75,6 +81,7 @@ impl Queue {
             counters: MailboxCounters::default(),
             scheduled_ms: u64::MAX,
             is_forgotten: false,
+            recorder,
         }
     }
 
@@ -93,8 +100,17 @@ impl Queue {
     /// Ends what is over, within bounds. Comes before every command.
     pub(super) fn settle(&mut self, terms: &Terms<'_>) {
         self.used_ms = terms.now.mono_ms;
-        self.keys.expire(terms.now, SETTLE_MESSAGES);
+        self.expire_keys(terms.now, SETTLE_MESSAGES);
         self.end_due(terms, SETTLE_MESSAGES);
+    }
+
+    fn expire_keys(&mut self, now: Now, most: usize) {
+        let recorder = &self.recorder;
+        self.keys.expire(now, most, |key| {
+            if let Some(recorder) = recorder {
+                recorder.key_forgotten(key);
+            }
+        });
     }
 
     /// Moves a message that is in no order between the queue and its dead letters.
@@ -148,14 +164,12 @@ impl Queue {
 
         self.last_sequence += 1;
         let sequence = self.last_sequence;
-        if let Some(of) = fingerprint {
-            let window_ms = terms.config.window_ms;
-            self.keys.insert(terms.now, of, sequence, window_ms);
-        }
+        let key = fingerprint.map(|of| self.remember(terms, of, sequence));
         self.lanes[0].bytes += body.len() as u64;
         let body = std::mem::take(body);
         let slot = self.slots.insert(body, sequence, terms.now.wall_ms);
         self.enqueue(slot, delay_ms, terms);
+        self.record_sent(slot, key, terms.now);
         self.counters.sent += 1;
         self.was_sent_to = true;
         Ok(Sent {
@@ -164,9 +178,29 @@ impl Queue {
         })
     }
 
+    /// Remembers a key that was paid for; what is kept of it.
+    fn remember(&mut self, terms: &Terms<'_>, of: Fingerprint, sequence: u64) -> KeptKey {
+        let until_ms = terms.now.mono_ms.saturating_add(terms.config.window_ms);
+        let expires_ms = self.keys.insert(of, sequence, until_ms);
+        KeptKey {
+            key: of.key,
+            body: of.body,
+            sequence,
+            expires_at_wall_ms: terms.now.wall_at(expires_ms),
+        }
+    }
+
+    /// A slot has 32 bits, and one value of them means none.
+    fn check_slots(&self) -> Result<(), SendError> {
+        if self.messages() >= u64::from(u32::MAX) {
+            return Err(SendError::Quota(Quota::Messages));
+        }
+        Ok(())
+    }
+
     fn check_quota(&self, config: &MailboxConfig, bytes: u64) -> Result<(), SendError> {
-        // A slot has 32 bits, and one value of them means none.
-        if self.messages() >= config.max_messages.min(u64::from(u32::MAX)) {
+        self.check_slots()?;
+        if self.messages() >= config.max_messages {
             Err(SendError::Quota(Quota::Messages))
         } else if self.bytes() + bytes > config.max_bytes {
             Err(SendError::Quota(Quota::Bytes))
@@ -189,6 +223,7 @@ impl Queue {
 
     /// Removes a message, whatever its state.
     fn remove(&mut self, slot: u32, effects: &mut Effects) {
+        self.record_removed(slot);
         let message = &self.slots[slot];
         let (state, is_dead, bytes) = (message.state, message.is_dead, message.bytes());
         match state {
@@ -276,6 +311,7 @@ impl Queue {
             message.attempts = 0;
             effects.histories.extend(message.content().history.take());
             self.lanes[0].show(&mut self.slots, slot, terms.now, terms.budget);
+            self.record_changed(slot, terms.now);
             moved += 1;
         }
         self.counters.redriven += moved;
@@ -299,7 +335,7 @@ impl Queue {
 
     /// Does what is due, within bounds.
     pub(super) fn sweep(&mut self, terms: &Terms<'_>) {
-        self.keys.expire(terms.now, QUEUE_TURN_MESSAGES);
+        self.expire_keys(terms.now, QUEUE_TURN_MESSAGES);
         self.end_due(terms, QUEUE_TURN_MESSAGES);
     }
 
@@ -350,7 +386,7 @@ impl Queue {
         self.lanes[0].oldest_ready_ms(&self.slots, now)
     }
 
-    /// Removes everything but those who wait.
+    /// Removes everything but those who wait. The journal is not told.
     pub(super) fn clear(&mut self, effects: &mut Effects) {
         effects.messages += self.messages();
         effects.bytes += self.bytes();

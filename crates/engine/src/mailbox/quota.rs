@@ -98,6 +98,12 @@ impl Totals {
         })
     }
 
+    /// What was kept is there, whatever may be sent now.
+    pub(super) fn restore_message(&self, bytes: u64) {
+        self.messages.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
     pub(super) fn remove_messages(&self, messages: u64, bytes: u64) {
         if messages > 0 {
             self.messages.fetch_sub(messages, Relaxed);

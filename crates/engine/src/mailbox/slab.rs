@@ -111,6 +111,35 @@ impl Slot {
     pub(super) fn bytes(&self) -> u64 {
         self.content.as_ref().map_or(0, |it| it.body.len() as u64)
     }
+
+    /// Of a slot that is not vacant.
+    pub(super) fn body(&self) -> &Bytes {
+        &self
+            .content
+            .as_ref()
+            .expect("the slot holds a message")
+            .body
+    }
+
+    pub(super) fn history(&self) -> Option<&Arc<[Attempt]>> {
+        let history = self.content.as_ref()?.history.as_ref()?;
+        Some(&history.attempts)
+    }
+}
+
+impl History {
+    /// A history that is paid for.
+    pub(super) fn of(attempts: &Arc<[Attempt]>, budget: &Budget) -> Result<Box<Self>, OverBudget> {
+        Ok(Box::new(Self {
+            charge: budget.charge(MemoryKind::Messages, Self::cost(attempts))?,
+            attempts: Arc::clone(attempts),
+        }))
+    }
+
+    /// With the two counts of the list.
+    const fn cost(attempts: &[Attempt]) -> u64 {
+        (size_of::<Self>() + 16 + size_of_val(attempts)) as u64
+    }
 }
 
 impl Content {
@@ -124,18 +153,13 @@ impl Content {
             .copied()
             .chain([attempt])
             .collect();
-        let bytes = (size_of::<History>() + 16 + size_of_val(&*attempts)) as u64;
         match &mut self.history {
             Some(history) => {
-                if history.charge.resize(bytes).is_ok() {
+                if history.charge.resize(History::cost(&attempts)).is_ok() {
                     history.attempts = attempts;
                 }
             }
-            None => {
-                if let Ok(charge) = budget.charge(MemoryKind::Messages, bytes) {
-                    self.history = Some(Box::new(History { attempts, charge }));
-                }
-            }
+            None => self.history = History::of(&attempts, budget).ok(),
         }
     }
 }

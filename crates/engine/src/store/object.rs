@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::reader::Reader;
 use super::{IntegrityError, expiry_wall_ms};
 use crate::Now;
-use crate::budget::{Charge, OverBudget};
+use crate::budget::{Charge, MemoryKind, OverBudget};
 use crate::wiped::WipedBytes;
 
 /// The deadline of an object that does not expire.
@@ -50,6 +50,7 @@ pub struct Object {
     manifest: VerifiedManifest,
     groups: Groups,
     media_type: Option<Box<str>>,
+    /// This and the times below are set when it is stored, see [`Object::date`].
     stored_at_wall_ms: u64,
     /// Deadline on the monotonic clock, or [`NEVER`]. Changed under the order lock only, so that
     /// it is always the key under which the object is found there.
@@ -75,8 +76,6 @@ impl Object {
         manifest: VerifiedManifest,
         groups: Groups,
         media_type: Option<Box<str>>,
-        expires_ms: u64,
-        now: Now,
         counters: Arc<Counters>,
         charge: Charge,
     ) -> Self {
@@ -84,10 +83,10 @@ impl Object {
             manifest,
             groups,
             media_type,
-            stored_at_wall_ms: now.wall_ms,
-            expires_ms: AtomicU64::new(expires_ms),
-            accessed_ms: AtomicU64::new(now.mono_ms),
-            ordered_ms: AtomicU64::new(now.mono_ms),
+            stored_at_wall_ms: 0,
+            expires_ms: AtomicU64::new(NEVER),
+            accessed_ms: AtomicU64::new(0),
+            ordered_ms: AtomicU64::new(0),
             quarantined: AtomicBool::new(false),
             pins: AtomicU32::new(0),
             counters,
@@ -95,6 +94,15 @@ impl Object {
             damage: parking_lot::Mutex::new(None),
             charge,
         }
+    }
+
+    /// Says when it is stored, and until when. For an object that nobody else has seen.
+    pub(super) fn date(&mut self, now: Now, stored_at_wall_ms: u64, expires_ms: u64) {
+        self.stored_at_wall_ms = stored_at_wall_ms;
+        self.expires_ms = AtomicU64::new(expires_ms);
+        self.accessed_ms = AtomicU64::new(now.mono_ms);
+        self.ordered_ms = AtomicU64::new(now.mono_ms);
+        self.charge.move_to(MemoryKind::Objects);
     }
 
     /// The object's address.

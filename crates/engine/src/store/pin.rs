@@ -2,7 +2,7 @@
 
 use micronode_protocol::Address;
 
-use super::{NotFound, Store};
+use super::{NotFound, Object, Store};
 use crate::Now;
 
 /// Keeps the object at an address: it neither expires nor makes room nor can be deleted until the
@@ -30,9 +30,24 @@ impl Store {
     ///
     /// If [`has`](Self::has) would not find it.
     pub fn pin(&self, now: Now, address: &Address) -> Result<Pinned, NotFound> {
+        self.pin_if(address, |object| {
+            !object.is_expired(now) && !object.is_quarantined()
+        })
+    }
+
+    /// Pins an object that was restored, also if its time is over: it was pinned when it ended.
+    pub(crate) fn pin_restored(&self, address: &Address) -> Result<Pinned, NotFound> {
+        self.pin_if(address, |_| true)
+    }
+
+    fn pin_if(
+        &self,
+        address: &Address,
+        may_be_pinned: impl FnOnce(&Object) -> bool,
+    ) -> Result<Pinned, NotFound> {
         let objects = self.shared.shards.of(address).write();
         let object = objects.get(address).ok_or(NotFound)?;
-        if object.is_expired(now) || object.is_quarantined() {
+        if !may_be_pinned(object) {
             return Err(NotFound);
         }
         // Asked before the first pin, which is what takes it out of the orders.

@@ -121,7 +121,7 @@ impl Store {
                 self.shared.order.lock().reinsert_access(&victim);
                 continue;
             }
-            self.unlink(&mut objects, &victim);
+            self.remove(&mut objects, &victim);
             drop(objects);
             self.shared.counters.evicted_lru();
             self.tell_deleted(&victim, Why::Evicted);
@@ -147,7 +147,7 @@ impl Store {
             // Its time may have been extended since it left the order; then it is back there. Or
             // it was pinned; then its last pin brings it back.
             if objects.holds(&object) && object.is_expired(now) {
-                self.unlink(&mut objects, &object);
+                self.remove(&mut objects, &object);
                 drop(objects);
                 self.shared.counters.evicted_expired();
                 self.tell_deleted(&object, Why::Expired);

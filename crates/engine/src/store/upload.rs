@@ -6,8 +6,8 @@ use micronode_protocol::group::group_len;
 use micronode_protocol::limits::{GROUP_BYTES, RESERVE_AHEAD_BYTES};
 use micronode_protocol::{Address, ObjectHasher};
 
-use super::object::{Groups, NEVER, Object, cost};
-use super::{PutError, PutHead, Store, Stored};
+use super::object::{Groups, Object, cost};
+use super::{PutError, PutHead, Sealed, Store, Stored};
 use crate::Now;
 use crate::budget::{MemoryKind, Reservation};
 use crate::wiped::{WipedBuffer, WipedBytes};
@@ -95,7 +95,7 @@ impl Upload {
                 full => {
                     if let Some(only) = full {
                         // More follows, so it was not the only group.
-                        self.seal(only, false);
+                        self.keep(only, false);
                     }
                     self.open_group()?
                 }
@@ -132,7 +132,7 @@ impl Upload {
         let one_of_several =
             self.hasher.size() > 0 || self.declared.is_some_and(|d| d > GROUP_BYTES as u64);
         if group.room() == 0 && (only || one_of_several) {
-            self.seal(group, only);
+            self.keep(group, only);
         } else {
             self.open = Some(group);
         }
@@ -140,7 +140,7 @@ impl Upload {
 
     /// Hashes and keeps a group. A last one of undeclared length moves to memory of its size; the
     /// two copies exist for the time of the copy only, at most one a thread, and are not charged.
-    fn seal(&mut self, group: WipedBuffer, only: bool) {
+    fn keep(&mut self, group: WipedBuffer, only: bool) {
         if only {
             self.hasher.push_only(group.filled());
         } else {
@@ -172,9 +172,19 @@ impl Upload {
     ///
     /// # Errors
     ///
+    /// As [`seal`](Self::seal), and as [`Sealed::insert`]. Nothing is kept then.
+    pub fn finish(self, now: Now) -> Result<Stored, PutError> {
+        self.seal()?.insert(now, None)
+    }
+
+    /// Ends the upload, if it is what was announced. Its bytes are complete and have their address,
+    /// and are not to be found under it yet.
+    ///
+    /// # Errors
+    ///
     /// If a write had failed, the length is not the declared one, or the bytes do not hash to the
     /// expected address. Nothing is kept then.
-    pub fn finish(mut self, now: Now) -> Result<Stored, PutError> {
+    pub fn seal(mut self) -> Result<Sealed, PutError> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
@@ -183,11 +193,10 @@ impl Upload {
         }
         if let Some(last) = self.open.take() {
             let only = self.hasher.size() == 0;
-            self.seal(last, only);
+            self.keep(last, only);
         }
         let rest = self.cost(self.size) - self.reservation.filled();
         self.reservation.fill(rest);
-        self.reservation.move_to(MemoryKind::Objects);
 
         let manifest = self.hasher.finish();
         if self
@@ -201,19 +210,14 @@ impl Upload {
             1 => Groups::One(self.groups.remove(0)),
             _ => Groups::Many(self.groups.into_boxed_slice()),
         };
-        let expires_ms = self
-            .ttl_ms
-            .map_or(NEVER, |ttl| now.mono_ms.saturating_add(ttl).min(NEVER - 1));
         let counters = Arc::clone(self.store.counters());
         let object = Object::new(
             manifest,
             groups,
             self.media_type,
-            expires_ms,
-            now,
             counters,
             self.reservation.settle(),
         );
-        self.store.insert(now, object)
+        Ok(Sealed::new(self.store, self.ttl_ms, object))
     }
 }

@@ -5,8 +5,8 @@ use micronode_engine::{Budget, MemoryKind};
 use micronode_protocol::limits::{QUEUE_IDLE, QUEUES, RECEIVE_BYTES};
 
 use crate::{
-    CONFIG, MIB, ack, assert_empty, at, dead, mailbox, mailbox_of, nack, purge, queue, receive,
-    redrive, send, stats,
+    CONFIG, MIB, ack, assert_empty, at, dead, keys, mailbox, mailbox_of, nack, purge, queue,
+    receive, redrive, send, stats,
 };
 
 fn exhausted(mailbox: &Mailbox, quota: Quota) -> u64 {
@@ -165,7 +165,7 @@ fn there_are_so_many_queues_and_idle_ones_make_room() {
 /// would not have fitted into memory: a client that goes elsewhere instead of coming back later.
 #[test]
 fn a_receiver_without_memory_is_told_of_memory() {
-    let mailbox = Mailbox::new(CONFIG, Budget::new(100), [3; 32]);
+    let mailbox = Mailbox::new(CONFIG, Budget::new(100), keys());
     let refused = mailbox.receiver(at(1), queue("jobs"), None);
     assert!(matches!(refused.err(), Some(SendError::OverBudget(_))));
     assert_eq!(exhausted(&mailbox, Quota::Queues), 0);
@@ -190,7 +190,7 @@ fn a_receive_gives_a_mebibyte_of_bodies_but_always_one() {
 #[test]
 fn a_budget_that_is_full_refuses_and_nothing_has_changed() {
     let budget = Budget::new(MIB);
-    let mailbox = Mailbox::new(CONFIG, budget.clone(), [3; 32]);
+    let mailbox = Mailbox::new(CONFIG, budget.clone(), keys());
     send(&mailbox, 1, "jobs", &vec![1; 900_000]).unwrap();
     let before = budget.committed();
     let over = send(&mailbox, 1, "jobs", &vec![1; 300_000]);

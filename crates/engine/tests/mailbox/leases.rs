@@ -1,6 +1,7 @@
 //! One message: leased, late, given back, dead, and back again.
 
-use micronode_engine::mailbox::{AttemptEnd, Redriven, Verdict};
+use micronode_engine::Budget;
+use micronode_engine::mailbox::{AttemptEnd, Mailbox, MailboxKeys, Redriven, Verdict};
 
 use crate::{
     CONFIG, VISIBILITY_MS, ack, assert_empty, at, bodies, dead, mailbox, mailbox_of, model, nack,
@@ -58,16 +59,18 @@ fn a_receipt_is_good_once_in_its_own_queue() {
 
 #[test]
 fn receipts_of_another_start_are_none_here() {
-    let receipt = |key| {
-        let mailbox =
-            micronode_engine::Mailbox::new(CONFIG, micronode_engine::Budget::new(1 << 20), key);
+    let receipt = |lasting, start| {
+        let keys = MailboxKeys::new(lasting, start);
+        let mailbox = Mailbox::new(CONFIG, Budget::new(1 << 20), keys);
         let sent = send(&mailbox, 1, "jobs", b"work").unwrap();
         let got = receive(&mailbox, 1, queue("jobs"), 1);
         (sent.id.to_string(), got[0].receipt.to_string())
     };
-    let (one, other) = (receipt([1; 32]), receipt([2; 32]));
-    assert!(one.0 != other.0 && one.1 != other.1);
-    assert_eq!(one, receipt([1; 32]));
+    let one = receipt([1; 32], [2; 32]);
+    assert_eq!(one, receipt([1; 32], [2; 32]));
+    let (other_start, other_node) = (receipt([1; 32], [3; 32]), receipt([4; 32], [2; 32]));
+    assert!(one.0 == other_start.0 && one.1 != other_start.1);
+    assert!(one.0 != other_node.0);
     for text in [one.0, one.1] {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         assert!(text.len() <= 40 && text.bytes().all(is_safe), "{text}");

@@ -10,7 +10,8 @@ mod receivers;
 mod threads;
 
 use micronode_engine::mailbox::{
-    Delivery, Mailbox, MailboxConfig, QueueStats, Redriven, Send, SendError, Sent, Verdict,
+    Delivery, Mailbox, MailboxConfig, MailboxKeys, QueueStats, Redriven, Send, SendError, Sent,
+    Verdict,
 };
 use micronode_engine::{Budget, MemoryKind, Now};
 use micronode_protocol::name::QueueRef;
@@ -36,9 +37,13 @@ fn at(mono_ms: u64) -> Now {
     }
 }
 
+fn keys() -> MailboxKeys {
+    MailboxKeys::new([3; 32], [4; 32])
+}
+
 fn mailbox_of(config: MailboxConfig) -> (Mailbox, Budget) {
     let budget = Budget::new(256 * MIB);
-    (Mailbox::new(config, budget.clone(), [3; 32]), budget)
+    (Mailbox::new(config, budget.clone(), keys()), budget)
 }
 
 fn mailbox() -> Mailbox {

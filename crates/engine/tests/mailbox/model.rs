@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 
 use micronode_engine::mailbox::{
-    Attempt, AttemptEnd, Delivery, Idempotency, Mailbox, MailboxConfig, MailboxCounters, MessageId,
-    QueueStats, Quota, Receiver, Redriven, Send, SendError, Verdict,
+    Attempt, AttemptEnd, Delivery, Idempotency, Mailbox, MailboxConfig, MailboxCounters,
+    MailboxKeys, MessageId, QueueStats, Quota, Receiver, Redriven, Send, SendError, Verdict,
 };
 use micronode_engine::{Budget, MemoryKind, Now};
 use micronode_protocol::limits::{QUEUE_IDLE, QUEUE_TURN_MESSAGES, SETTLE_MESSAGES};
@@ -181,7 +181,7 @@ impl World {
             _ => LARGE,
         };
         Self {
-            mailbox: Mailbox::new(config, budget.clone(), [7; 32]),
+            mailbox: Mailbox::new(config, budget.clone(), MailboxKeys::new([7; 32], [8; 32])),
             budget,
             size,
             config,

@@ -70,6 +70,7 @@ impl Queue {
                 history: content.history.as_ref().map(|it| Arc::clone(&it.attempts)),
             });
             self.deadlines.push(&mut self.slots, deadline, slot);
+            self.record_changed(slot, terms.now);
         }
         self.counters.delivered += count as u64;
         count
@@ -125,7 +126,8 @@ impl Queue {
         }
     }
 
-    /// Ends a lease or a delay, which has left the deadlines.
+    /// Ends a lease or a delay, which has left the deadlines. The end of a delay is not recorded:
+    /// when it would be was.
     fn end(&mut self, slot: u32, deadline: u64, terms: &Terms<'_>) {
         if self.slots[slot].state == State::Leased {
             self.counters.visibility_timeouts += 1;
@@ -165,6 +167,7 @@ impl Queue {
             }
         }
         self.enqueue(slot, delay_ms, terms);
+        self.record_changed(slot, terms.now);
     }
 
     /// Makes a dead letter of a message that is in no order.
@@ -172,6 +175,7 @@ impl Queue {
         self.change_lane(slot);
         self.counters.dead_lettered += 1;
         self.lanes[1].show(&mut self.slots, slot, terms.now, terms.budget);
+        self.record_changed(slot, terms.now);
     }
 
     pub(super) fn end_lease(&mut self, slot: u32) {
