@@ -17,11 +17,12 @@ pub mod restore;
 use std::io;
 use std::sync::Arc;
 
-use micronode_engine::{Change, IntegrityError, Object};
+use micronode_engine::store::Sealed;
+use micronode_engine::{Change, IntegrityError};
 use thiserror::Error;
 
 pub use local::{LocalBackend, OpenError};
-pub use restore::{LoadError, Loaded, Restore, RestoreError};
+pub use restore::{EngineRestore, LoadError, Loaded, Restore, RestoreError};
 
 /// Keeps changes, see the [module](self). Owned by the one thread that commits.
 pub trait Backend: Send {
@@ -58,7 +59,7 @@ pub trait Staging: Send + Sync {
     /// # Errors
     ///
     /// If that fails, or the object does not match its address. Nothing is kept then.
-    fn stage(&self, object: &Arc<Object>) -> Result<Option<u64>, BackendError>;
+    fn stage(&self, object: &Sealed) -> Result<Option<u64>, BackendError>;
 
     /// Gives up a place that no change has named, and none will.
     fn discard(&self, place: u64);

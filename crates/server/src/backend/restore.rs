@@ -3,17 +3,22 @@
 //! A backend reads and tells, and whoever restores verifies and keeps count of memory. In this
 //! order: objects, by several threads at once, names, queues with their messages and keys.
 //!
-//! Not here: the engine's side of it ([`engine`]).
+//! [`EngineRestore`] is the engine's side of it.
+
+mod engine;
 
 use std::io::{self, Read};
 
+use micronode_engine::PutError;
 use micronode_engine::journal::{KeptKey, MessageState};
 use micronode_engine::mailbox::SendError;
-use micronode_engine::{OverBudget, PutError};
+use micronode_engine::names::SetError;
 use micronode_protocol::Address;
 use thiserror::Error;
 
 use super::BackendError;
+
+pub use engine::EngineRestore;
 
 /// Takes back what was kept, see the [module](self).
 pub trait Restore: Sync {
@@ -48,7 +53,8 @@ pub trait Restore: Sync {
     /// If it does not fit.
     fn message(&mut self, message: &KeptMessage<'_>) -> Result<(), RestoreError>;
 
-    /// An idempotency key, after all messages of its queue.
+    /// An idempotency key, after all messages of its queue; those that are forgotten earlier come
+    /// earlier.
     ///
     /// # Errors
     ///
@@ -134,7 +140,7 @@ pub enum Unfit {
     Object(PutError),
     /// Names.
     #[error("the names that are kept do not fit: {0}")]
-    Name(OverBudget),
+    Name(SetError),
     /// A queue, message or key.
     #[error("the messages that are kept do not fit: {0}")]
     Message(SendError),

@@ -137,6 +137,8 @@ struct Returned {
     objects: Mutex<BTreeMap<Address, Object>>,
     rest: Model,
     queue: u64,
+    /// When the last key is.
+    forgotten_wall_ms: u64,
 }
 
 impl Restore for Returned {
@@ -177,6 +179,7 @@ impl Restore for Returned {
             ..Queue::default()
         };
         self.queue = number;
+        self.forgotten_wall_ms = 0;
         assert_eq!(self.rest.queues.insert(number, queue), None);
         Ok(())
     }
@@ -197,6 +200,8 @@ impl Restore for Returned {
 
     fn key(&mut self, key: KeptKey) -> Result<(), RestoreError> {
         let queue = self.rest.queues.get_mut(&self.queue).unwrap();
+        assert!(self.forgotten_wall_ms <= key.expires_at_wall_ms);
+        self.forgotten_wall_ms = key.expires_at_wall_ms;
         assert_eq!(queue.keys.insert(key.key, key), None);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use micronode_engine::journal::{KeptKey, MessageState};
 use micronode_engine::mailbox::{Attempt, AttemptEnd};
+use micronode_engine::store::Sealed;
 use micronode_engine::{Budget, Change, Eviction, Now, Object, PutHead, Store, StoreConfig};
 use micronode_protocol::Address;
 use micronode_protocol::limits::INLINE_OBJECT_BYTES;
@@ -49,13 +50,23 @@ pub(crate) fn stored(object: &Arc<Object>) -> Change {
     }
 }
 
+/// The same object once more, before anybody hears of it.
+fn sealed(object: &Arc<Object>) -> Sealed {
+    let mut upload = store().begin_put(NOW, PutHead::default()).unwrap();
+    let mut reader = object.read(0..object.size());
+    while let Some(piece) = reader.next_piece().unwrap() {
+        upload.write(&piece).unwrap();
+    }
+    upload.seal().unwrap()
+}
+
 /// Has the objects of a batch staged, as they are before anybody hears of them.
 pub(crate) fn stage(backend: &dyn Backend, batch: &[Change]) -> Result<Vec<Change>, BackendError> {
     let staging = backend.staging();
     let mut staged = batch.to_vec();
     for change in &mut staged {
         if let Change::ObjectStored { object, place, .. } = change {
-            *place = staging.stage(object)?;
+            *place = staging.stage(&sealed(object))?;
         }
     }
     Ok(staged)
@@ -176,9 +187,8 @@ impl Workload {
 
     fn a_message(&mut self) -> Option<(u64, u64)> {
         let queues = self.model.queues.iter();
-        let all = queues.flat_map(|(number, queue)| {
-            queue.messages.keys().map(|sequence| (*number, *sequence))
-        });
+        let all = queues
+            .flat_map(|(number, queue)| queue.messages.keys().map(|sequence| (*number, *sequence)));
         self.random.choose(all)
     }
 
@@ -202,7 +212,7 @@ impl Workload {
             key: self.random.bytes(32).try_into().unwrap(),
             body: self.random.bytes(32).try_into().unwrap(),
             sequence,
-            expires_at_wall_ms: LATER_WALL_MS,
+            expires_at_wall_ms: LATER_WALL_MS + self.random.below(1_000),
         });
         Change::MessageSent {
             queue,

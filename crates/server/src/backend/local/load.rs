@@ -122,10 +122,14 @@ fn restore_queues(
             restore.message(&message).map_err(fatal)?;
             loaded.messages += 1;
         }
+        let mut kept = Vec::new();
         for row in keys.range((queue, &[0; 32])..=(queue, &[u8::MAX; 32]))? {
             let (key, row) = row?;
             let (_, key) = key.value();
-            let key = rows::decode_key(key, row.value())?;
+            kept.push(rows::decode_key(key, row.value())?);
+        }
+        kept.sort_unstable_by_key(|key| (key.expires_at_wall_ms, key.sequence));
+        for key in kept {
             restore.key(key).map_err(fatal)?;
             loaded.keys += 1;
         }

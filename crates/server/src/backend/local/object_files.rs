@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use micronode_engine::Object;
+use micronode_engine::store::Sealed;
 use micronode_protocol::limits::INLINE_OBJECT_BYTES;
 
 use super::directory::OBJECTS;
@@ -67,12 +67,12 @@ impl ObjectFiles {
         Ok(())
     }
 
-    fn write(&self, path: &str, object: &Arc<Object>) -> Result<(), BackendError> {
+    fn write(&self, path: &str, object: &Sealed) -> Result<(), BackendError> {
         let file = self.disk.create(path)?;
         let mut offset = 0;
-        let mut reader = object.read(0..object.size());
-        while let Some(piece) = reader.next_piece()? {
-            file.write(offset, &piece)?;
+        for piece in object.pieces() {
+            let piece = piece?;
+            file.write(offset, piece)?;
             offset += piece.len() as u64;
         }
         Ok(file.sync()?)
@@ -80,7 +80,7 @@ impl ObjectFiles {
 }
 
 impl Staging for ObjectFiles {
-    fn stage(&self, object: &Arc<Object>) -> Result<Option<u64>, BackendError> {
+    fn stage(&self, object: &Sealed) -> Result<Option<u64>, BackendError> {
         if object.size() <= INLINE_OBJECT_BYTES {
             return Ok(None);
         }
