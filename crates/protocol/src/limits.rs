@@ -402,6 +402,21 @@ pub const READINESS_HOLD: Duration = Duration::from_secs(1);
 /// How far below its rise threshold an input must fall to clear, in percentage points.
 pub const READINESS_HYSTERESIS_PERCENT: u64 = 5;
 
+// --- Persistence ---------------------------------------------------------------------------
+
+/// Objects of at most this many bytes are kept in the index, where they are durable with the batch
+/// that they are a part of; larger ones in a file of their own, which is synced by itself.
+pub const INLINE_OBJECT_BYTES: u64 = 32 * KIB as u64;
+/// What the index keeps of its file in memory, dirty pages included; the rest is read again.
+pub const INDEX_CACHE_BYTES: usize = 16 * MIB;
+/// Writes are refused when less than this is free on the disk, or than
+/// [`DISK_HEADROOM_PERCENT`] of it if that is less: what removes something has to write too.
+pub const DISK_HEADROOM_BYTES: u64 = 16 * MIB as u64;
+/// See [`DISK_HEADROOM_BYTES`].
+pub const DISK_HEADROOM_PERCENT: u64 = 5;
+/// Threads that read and verify objects at start, at most.
+pub const LOAD_THREADS: usize = 8;
+
 // --- Supervision ---------------------------------------------------------------------------
 
 /// First restart delay of a failed task; doubles up to [`RESTART_BACKOFF_MAX`].
@@ -444,8 +459,8 @@ pub const PERSIST_BATCH: usize = 4096;
 /// Messages that a subscription leases at once where leases are kept, because they wait for the
 /// disk together.
 pub const PERSIST_LEASES: usize = 64;
-/// Longer objects are kept in files of their own.
-pub const PERSIST_INLINE_BYTES: usize = 32 * KIB;
+/// Of an object on its way to disk, so many bytes at most are not durable before the last are there.
+pub const STAGED_SYNC_BYTES: u64 = 16 * MIB as u64;
 /// Pieces of an upload that wait to be written to disk.
 pub const PERSIST_SPOOL_PIECES: usize = 2;
 /// After a failure, the disk is tried again after this.
@@ -459,6 +474,8 @@ const _: () = assert!(RESERVE_AHEAD_BYTES >= GROUP_BYTES);
 const _: () = assert!(LINGER_BYTES < ONE_SHOT_BYTES);
 const _: () = assert!(ADMIN_IN_FLIGHT <= ADMIN_CONNECTIONS && ADMIN_CONNECTIONS < CONNECTIONS);
 const _: () = assert!(MEMORY_DEGRADED_PERCENT < MEMORY_SHED_PERCENT && MEMORY_SHED_PERCENT < 100);
+// One piece of its reader.
+const _: () = assert!(INLINE_OBJECT_BYTES <= GROUP_BYTES as u64);
 const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
 const _: () = assert!(OAP_CHUNK_BYTES < OAP_READ_BYTES && OAP_READ_BYTES < OAP_FRAME_BYTES_MIN);
 const _: () =

@@ -3,12 +3,12 @@
 //! The life of a request goes one way: socket → `ingress` (bytes to `Call`) → `guard` (may
 //! it?) → `dispatch` (who answers?) → engine (what happens?) → ingress (`Reply` to bytes).
 //!
-//! [`config`] and [`run`] are what the binary uses, [`EmbeddedNode`] is for benches; the rest is
-//! private to the node.
+//! [`config`] and [`run`] are what the binary uses, [`EmbeddedNode`] and [`backend`] are for benches
+//! and tests; the rest is private to the node.
 
 mod admin;
 mod authority;
-mod backend;
+pub mod backend;
 mod buffer;
 mod call;
 mod clock;

@@ -11,7 +11,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::authority::random;
-use crate::backend::restore::engine::Engine;
+use crate::backend::restore::EngineRestore;
 use crate::backend::{Backend, LoadError, LocalBackend, OpenError};
 use crate::clock;
 use crate::config::{self, Sync};
@@ -78,8 +78,11 @@ impl Kept {
     /// Takes back what was kept, before anybody is served, and begins to write what changes.
     pub(crate) fn restore(mut self, node: &Node) -> Result<Writer, PersistError> {
         let now = clock::now();
-        let mut engine = Engine::new(now, &node.store, &node.names, &node.mailbox);
+        let (store, names, mailbox) = (&node.store, &node.names, &node.mailbox);
+        let mut engine = EngineRestore::new(now, store.clone(), names.clone(), mailbox.clone());
         let loaded = self.backend.load(now.wall_ms, &mut engine);
+        // Who restores a queue keeps it.
+        drop(engine);
         let loaded = loaded.map_err(|error| PersistError::Load {
             directory: self.directory,
             error,

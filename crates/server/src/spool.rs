@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use micronode_protocol::limits::{PERSIST_INLINE_BYTES, PERSIST_SPOOL_PIECES};
+use micronode_protocol::limits::{INLINE_OBJECT_BYTES, PERSIST_SPOOL_PIECES};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -50,7 +50,7 @@ impl Spool {
     /// If the disk does not take them.
     pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), CallError> {
         if self.writer.is_none() {
-            if self.first.is_none() && piece.len() <= PERSIST_INLINE_BYTES {
+            if self.first.is_none() && piece.len() as u64 <= INLINE_OBJECT_BYTES {
                 self.first = Some(piece);
                 return Ok(());
             }
@@ -79,7 +79,7 @@ impl Spool {
     ///
     /// As for [`write`](Self::write).
     pub(crate) async fn finish(mut self, size: u64) -> Result<Option<Place>, CallError> {
-        if size <= PERSIST_INLINE_BYTES as u64 {
+        if size <= INLINE_OBJECT_BYTES {
             return Ok(None);
         }
         self.pass(Piece::End).await?;

@@ -1,0 +1,183 @@
+//! Everything that is kept goes back to where it came from.
+//!
+//! Objects are most of it, and are read by several threads. Names, queues and messages follow on
+//! one. What is dropped on the way leaves the index at the end, when nothing can fail any more but
+//! that.
+
+mod objects;
+
+use std::collections::HashSet;
+
+use micronode_engine::journal::MessageState;
+use redb::{ReadTransaction, ReadableTable};
+
+use super::index::{
+    BYTES, Index, KEYS, MESSAGES, NAMES, NEXT_QUEUE, OBJECTS, QUEUES, REVISION, STATES,
+};
+use super::object_files::ObjectFiles;
+use super::rows::{self, ObjectRow};
+use crate::backend::restore::{KeptMessage, LoadError, Loaded, Restore, RestoreError};
+use crate::backend::BackendError;
+use objects::Objects;
+
+/// Restores all that the index and the files have.
+pub(super) fn load(
+    index: &Index,
+    files: &ObjectFiles,
+    now_wall_ms: u64,
+    restore: &mut dyn Restore,
+) -> Result<Loaded, LoadError> {
+    let transaction = index.read()?;
+    let expired = expired(&transaction, now_wall_ms)?;
+    let objects = objects::restore(index, files, &expired, &*restore)?;
+    let mut loaded = Loaded {
+        objects: objects.count,
+        object_bytes: objects.bytes,
+        expired: expired.len() as u64,
+        damaged: objects.damaged.len() as u64,
+        ..Loaded::default()
+    };
+    let dropped_names = restore_names(&transaction, restore, &mut loaded)?;
+    restore.revision(index.counter(REVISION)?);
+    restore_queues(&transaction, restore, &mut loaded)?;
+    restore.next_queue(index.counter(NEXT_QUEUE)?);
+
+    let gone: Vec<_> = objects.damaged.iter().chain(&expired).collect();
+    drop_from_index(index, &gone, &dropped_names)?;
+    loaded.orphans = remove_orphans(files, &objects)?;
+    Ok(loaded)
+}
+
+/// Objects whose time is over, and that no name keeps.
+fn expired(
+    transaction: &ReadTransaction,
+    now_wall_ms: u64,
+) -> Result<HashSet<[u8; 32]>, LoadError> {
+    let mut expired = HashSet::new();
+    for row in transaction.open_table(OBJECTS)?.iter()? {
+        let (address, row) = row?;
+        let expires_at = ObjectRow::decode(row.value())?.expires_at_wall_ms;
+        if expires_at.is_some_and(|at| at <= now_wall_ms) {
+            expired.insert(*address.value());
+        }
+    }
+    if expired.is_empty() {
+        return Ok(expired);
+    }
+    for row in transaction.open_table(NAMES)?.iter()? {
+        let (address, _) = rows::decode_name(row?.1.value())?;
+        expired.remove(address.as_bytes());
+    }
+    Ok(expired)
+}
+
+/// Names whose objects are not there are returned.
+fn restore_names(
+    transaction: &ReadTransaction,
+    restore: &mut dyn Restore,
+    loaded: &mut Loaded,
+) -> Result<Vec<String>, LoadError> {
+    let mut dropped = Vec::new();
+    for row in transaction.open_table(NAMES)?.iter()? {
+        let (name, row) = row?;
+        let (address, revision) = rows::decode_name(row.value())?;
+        match restore.name(name.value(), address, revision) {
+            Ok(()) => loaded.names += 1,
+            Err(RestoreError::Damaged) => dropped.push(name.value().to_owned()),
+            Err(error) => return Err(fatal(error)),
+        }
+    }
+    loaded.dropped_names = dropped.len() as u64;
+    Ok(dropped)
+}
+
+fn restore_queues(
+    transaction: &ReadTransaction,
+    restore: &mut dyn Restore,
+    loaded: &mut Loaded,
+) -> Result<(), LoadError> {
+    let messages = transaction.open_table(MESSAGES)?;
+    let states = transaction.open_table(STATES)?;
+    let keys = transaction.open_table(KEYS)?;
+    for row in transaction.open_table(QUEUES)?.iter()? {
+        let (queue, row) = row?;
+        let queue = queue.value();
+        let (last_sequence, name) = rows::decode_queue(row.value())?;
+        restore.queue(queue, name, last_sequence).map_err(fatal)?;
+        loaded.queues += 1;
+        for row in messages.range((queue, 0)..=(queue, u64::MAX))? {
+            let (message, row) = row?;
+            let (_, sequence) = message.value();
+            let (sent_wall_ms, body) = rows::decode_message(row.value())?;
+            let state = match states.get((queue, sequence))? {
+                Some(row) => rows::decode_state(row.value())?,
+                None => MessageState::default(),
+            };
+            let message = KeptMessage {
+                sequence,
+                body,
+                sent_wall_ms,
+                state,
+            };
+            restore.message(&message).map_err(fatal)?;
+            loaded.messages += 1;
+        }
+        let mut kept = Vec::new();
+        for row in keys.range((queue, &[0; 32])..=(queue, &[u8::MAX; 32]))? {
+            let (key, row) = row?;
+            let (_, key) = key.value();
+            kept.push(rows::decode_key(key, row.value())?);
+        }
+        kept.sort_unstable_by_key(|key| (key.expires_at_wall_ms, key.sequence));
+        for key in kept {
+            restore.key(key).map_err(fatal)?;
+            loaded.keys += 1;
+        }
+    }
+    Ok(())
+}
+
+/// For what is not dropped by itself.
+fn fatal(error: RestoreError) -> LoadError {
+    match error {
+        RestoreError::Damaged => rows::damaged().into(),
+        RestoreError::Io(error) => BackendError::from(error).into(),
+        RestoreError::Unfit(unfit) => unfit.into(),
+    }
+}
+
+fn drop_from_index(
+    index: &Index,
+    objects: &[&[u8; 32]],
+    names: &[String],
+) -> Result<(), BackendError> {
+    if objects.is_empty() && names.is_empty() {
+        return Ok(());
+    }
+    let transaction = index.write()?;
+    {
+        let mut rows = transaction.open_table(OBJECTS)?;
+        let mut bytes = transaction.open_table(BYTES)?;
+        for address in objects {
+            rows.remove(address)?;
+            bytes.remove(address)?;
+        }
+        let mut rows = transaction.open_table(NAMES)?;
+        for name in names {
+            rows.remove(&**name)?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Removes the files that no object has, of which there were so many.
+fn remove_orphans(files: &ObjectFiles, objects: &Objects) -> Result<u64, BackendError> {
+    let mut orphans = 0;
+    for file in files.list()? {
+        if !objects.files.contains(&file) {
+            files.remove(file);
+            orphans += 1;
+        }
+    }
+    Ok(orphans)
+}

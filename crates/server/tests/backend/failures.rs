@@ -1,0 +1,283 @@
+//! Every operation of the disk fails once, in every way that there is, and what was committed is
+//! there afterwards.
+//!
+//! A run goes through one workload, with restarts in between, until the operation fails. If that
+//! was a crash, the disk is then what a killed process, or a power cut, leaves of it. By default
+//! one of ten operations has its turn in one of the ways, other ones on other days; with
+//! `MICRONODE_ALL_FAULTS=1` each of the first ten thousand has it in every way.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use micronode_engine::Change;
+use micronode_server::backend::disk::{Fault, FaultKind, Loss, MemoryDisk};
+use micronode_server::backend::{Backend, LocalBackend};
+
+use crate::model::{Model, load};
+use crate::random::Random;
+use crate::workload::{KEY, Workload, keep, stage};
+
+/// Operations that are to fail.
+const OPERATIONS: u64 = 10_000;
+const BATCHES: usize = 24;
+
+const WAYS: [(FaultKind, Loss); 7] = [
+    (FaultKind::Crash, Loss::None),
+    (FaultKind::Crash, Loss::Some),
+    (FaultKind::Crash, Loss::All),
+    (FaultKind::Torn, Loss::None),
+    (FaultKind::Torn, Loss::Some),
+    (FaultKind::Device, Loss::Some),
+    (FaultKind::Full, Loss::Some),
+];
+
+/// A workload and all states that it goes through: before the first batch and after each.
+struct Course {
+    seed: u64,
+    batches: Vec<Vec<Change>>,
+    states: Vec<Model>,
+}
+
+impl Course {
+    fn new(seed: u64) -> Self {
+        let mut workload = Workload::new(seed);
+        let mut states = vec![Model::default()];
+        let mut batches = Vec::new();
+        for _ in 0..BATCHES {
+            batches.push(workload.batch());
+            states.push(workload.model.clone());
+        }
+        Self {
+            seed,
+            batches,
+            states,
+        }
+    }
+
+    /// Whether the node is started anew before this batch.
+    fn restarts_before(&self, batch: usize) -> bool {
+        (self.seed + batch as u64).is_multiple_of(7)
+    }
+
+    fn operations(&self) -> u64 {
+        let disk = MemoryDisk::new();
+        disk.fail(None);
+        let mut run = Run::new(self, disk.clone(), None);
+        run.go().unwrap();
+        drop(run);
+        disk.operations()
+    }
+}
+
+type Ended = Result<(), Box<dyn Error>>;
+
+/// A node's life on a disk that may fail.
+struct Run<'a> {
+    course: &'a Course,
+    disk: MemoryDisk,
+    /// Whether what has failed is tried again.
+    is_patient: bool,
+    /// Whether it fails for want of room.
+    is_full: bool,
+    backend: Option<LocalBackend>,
+    /// Batches that were committed.
+    committed: usize,
+    /// Whether the next one may have been.
+    in_doubt: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(course: &'a Course, disk: MemoryDisk, fault: Option<FaultKind>) -> Self {
+        Self {
+            course,
+            disk,
+            is_patient: matches!(fault, Some(FaultKind::Device | FaultKind::Full)),
+            is_full: fault == Some(FaultKind::Full),
+            backend: None,
+            committed: 0,
+            in_doubt: false,
+        }
+    }
+
+    fn go(&mut self) -> Ended {
+        for number in self.committed..self.course.batches.len() {
+            if self.backend.is_none() || self.course.restarts_before(number) {
+                self.start()?;
+            }
+            self.keep(number)?;
+        }
+        self.start()
+    }
+
+    /// Tries once more, if there is patience. The disk fails no more then.
+    fn again<T, E: Error>(&self, mut work: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+        work().or_else(|error| {
+            if !self.is_patient {
+                return Err(error);
+            }
+            let says_full = error.to_string().contains("No space left on device");
+            assert_eq!(says_full, self.is_full, "{error}");
+            work()
+        })
+    }
+
+    fn start(&mut self) -> Ended {
+        self.backend = None;
+        let open = || LocalBackend::open_on(Arc::new(self.disk.clone()), KEY);
+        let mut backend = self.again(open)?;
+        assert_eq!(backend.mailbox_key(), KEY);
+        let loaded = self.again(|| load(&mut backend))?;
+        let (model, loaded) = loaded;
+        assert_eq!(model, self.course.states[self.committed]);
+        assert_eq!((loaded.damaged, loaded.dropped_names), (0, 0));
+        self.backend = Some(backend);
+        Ok(())
+    }
+
+    fn keep(&mut self, number: usize) -> Ended {
+        let mut backend = self.backend.take().unwrap();
+        let batch = &self.course.batches[number];
+        let staged = self.again(|| stage(&backend, batch));
+        let staged = staged?;
+        self.in_doubt = true;
+        self.again(|| backend.commit(&staged))?;
+        self.in_doubt = false;
+        self.committed += 1;
+        self.backend = Some(backend);
+        Ok(())
+    }
+}
+
+/// A run that is cut off, and what is found then.
+fn crash(course: &Course, fault: Fault, loss: Loss) {
+    let seed = course.seed ^ (fault.after << 8);
+    let disk = MemoryDisk::new();
+    disk.fail(Some(fault));
+    let mut run = Run::new(course, disk.clone(), Some(fault.kind));
+    // It may be that nobody minds: the last operations are those of closing.
+    let _ = run.go();
+    let (committed, in_doubt) = (run.committed, run.in_doubt);
+    drop(run);
+    assert!(disk.has_failed());
+
+    let mut disk = disk.restart(loss, seed);
+    if Random::new(seed).below(4) == 0 {
+        // The next start is cut off too.
+        let after = Random::new(seed).below(60);
+        disk.fail(Some(Fault { after, ..fault }));
+        if let Ok(mut backend) = LocalBackend::open_on(Arc::new(disk.clone()), KEY) {
+            let _ = load(&mut backend);
+        }
+        disk = disk.restart(loss, seed);
+    }
+
+    let mut backend = LocalBackend::open_on(Arc::new(disk.clone()), KEY).unwrap();
+    assert_eq!(backend.mailbox_key(), KEY);
+    let (model, loaded) = load(&mut backend).unwrap();
+    let is_next = in_doubt && model == course.states[committed + 1];
+    if !is_next {
+        assert_eq!(model, course.states[committed]);
+    }
+    assert_eq!((loaded.damaged, loaded.dropped_names), (0, 0));
+
+    // What was in doubt is committed again, and life goes on.
+    let next = committed.min(BATCHES - 1);
+    if committed < BATCHES {
+        keep(&mut backend, &course.batches[next]).unwrap();
+    }
+    drop(backend);
+    let disk = disk.restart(Loss::All, seed);
+    let mut backend = LocalBackend::open_on(Arc::new(disk), KEY).unwrap();
+    let (model, _) = load(&mut backend).unwrap();
+    assert_eq!(model, course.states[next + 1]);
+}
+
+/// A run in which one operation fails, and all that was refused is tried again; then the power
+/// is cut.
+fn stumble(course: &Course, fault: Fault, loss: Loss) {
+    let disk = MemoryDisk::new();
+    disk.fail(Some(fault));
+    let mut run = Run::new(course, disk.clone(), Some(fault.kind));
+    run.go().unwrap();
+    assert_eq!(run.committed, BATCHES);
+    // The last operations are those of closing.
+    drop(run);
+    assert!(disk.has_failed());
+    let disk = disk.restart(loss, course.seed ^ fault.after);
+    let mut backend = LocalBackend::open_on(Arc::new(disk), KEY).unwrap();
+    let (model, loaded) = load(&mut backend).unwrap();
+    assert_eq!(model, course.states[BATCHES]);
+    assert_eq!((loaded.damaged, loaded.dropped_names), (0, 0));
+}
+
+fn fail(course: &Course, after: u64, (kind, loss): (FaultKind, Loss)) {
+    let fault = Fault { after, kind };
+    match kind {
+        FaultKind::Crash | FaultKind::Torn => crash(course, fault, loss),
+        FaultKind::Device | FaultKind::Full => stumble(course, fault, loss),
+    }
+}
+
+/// The operations that fail: of which course, and which of it.
+fn operations(courses: &[Course]) -> Vec<(&Course, u64)> {
+    let all = courses
+        .iter()
+        .flat_map(|course| (0..course.operations()).map(move |after| (course, after)));
+    all.take(usize::try_from(OPERATIONS).unwrap()).collect()
+}
+
+#[test]
+fn whichever_operation_fails_what_was_committed_is_there() {
+    let courses: Vec<_> = (0..32).map(Course::new).collect();
+    let operations = operations(&courses);
+    assert_eq!(operations.len() as u64, OPERATIONS, "more courses needed");
+
+    let is_full = std::env::var_os("MICRONODE_ALL_FAULTS").is_some();
+    let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let today = today.as_secs() / (24 * 60 * 60);
+    let chosen = |number: u64| is_full || (number + today).is_multiple_of(10);
+
+    let next = AtomicU64::new(0);
+    let runs = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Relaxed);
+                    let Some((course, after)) = operations.get(number as usize) else {
+                        return;
+                    };
+                    if !chosen(number) {
+                        continue;
+                    }
+                    let all = WAYS.iter().enumerate();
+                    // Seven ways and ten numbers: all meet in seventy days.
+                    let ways = all.filter(|(way, _)| {
+                        is_full || (number / 10 + today) % WAYS.len() as u64 == *way as u64
+                    });
+                    for (_, way) in ways {
+                        let told = Told(course.seed, *after, *way);
+                        fail(course, *after, *way);
+                        std::mem::forget(told);
+                        runs.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let runs = runs.into_inner();
+    println!("{} operations, {runs} runs", operations.len());
+    assert!(runs >= OPERATIONS / 10);
+}
+
+/// Says which run it was that has panicked.
+struct Told(u64, u64, (FaultKind, Loss));
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let Self(seed, after, way) = self;
+        eprintln!("course {seed}, operation {after}, {way:?}");
+    }
+}

@@ -1,0 +1,12 @@
+//! What is kept on a disk comes back, whatever the disk does: against a plain map as the model, on
+//! a disk in memory that fails on demand and forgets what was not synced.
+#![allow(clippy::unwrap_used)]
+
+mod damage;
+mod directory;
+mod failures;
+mod full;
+mod model;
+mod properties;
+mod random;
+mod workload;
