@@ -422,6 +422,8 @@ fn readiness_inputs_have_their_thresholds() {
             "| `routes` | whether an event found no room in its queue within {} | yes | no | degraded |",
             Time(limits::ROUTE_DROP_WINDOW)
         ),
+        "| `disk` | whether what is to be kept cannot be written to disk | yes | no | degraded |"
+            .to_owned(),
     ];
     assert_rows(HTTP, "### Readiness", &expected);
 }

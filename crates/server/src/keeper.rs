@@ -37,7 +37,6 @@ pub(crate) struct Keeper {
     /// Changes are durable before their requests are answered.
     waits: bool,
     pub(crate) staging: Arc<dyn Staging>,
-    pub(crate) commits: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) latency: Histogram,
 }
@@ -100,7 +99,6 @@ impl Keeper {
             is_full: AtomicBool::new(false),
             waits,
             staging,
-            commits: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             latency: Histogram::default(),
         })
@@ -219,7 +217,6 @@ impl Keeper {
         loop {
             let committed = self.latency.time(|| backend.commit(batch));
             let Err(error) = committed else {
-                self.commits.fetch_add(1, Relaxed);
                 self.progress.send_modify(|progress| {
                     progress.durable += batch.len() as u64;
                     progress.failing = None;

@@ -1,5 +1,6 @@
 //! `/metrics`: every metric of the node in OpenMetrics text. Names and labels are a contract.
 
+mod keeping;
 mod queues;
 
 use super::histogram::Histogram;
@@ -56,6 +57,7 @@ impl prometheus_client::collector::Collector for Collector {
         oap(&mut page, &self.0.metrics)?;
         tls(&mut page, &self.0.metrics)?;
         storage(&mut page, &self.0)?;
+        keeping::keeping(&mut page, &self.0)?;
         queues::queues(&mut page, &self.0)?;
         queues::events(&mut page, &self.0)?;
         node(&mut page, &self.0)?;
