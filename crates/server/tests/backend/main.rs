@@ -4,6 +4,7 @@
 
 mod damage;
 mod directory;
+mod engine;
 mod failures;
 mod full;
 mod model;
