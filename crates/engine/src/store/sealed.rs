@@ -83,7 +83,8 @@ impl Sealed {
     /// Puts back an object that was kept, of which neither the observer nor the journal is told. It
     /// counts as used now. What is there already stays as it is.
     ///
-    /// The upload may have made room for it as any other does, and of that both are told.
+    /// The upload may have made room for it as any other does, and of that both are told. So names
+    /// follow the object that they point at, lest it make room for the next.
     pub fn restore(
         mut self,
         now: Now,
