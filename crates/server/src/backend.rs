@@ -17,7 +17,9 @@ pub mod restore;
 use std::io;
 use std::sync::Arc;
 
+use micronode_engine::store::Sealed;
 use micronode_engine::{Change, IntegrityError};
+use micronode_protocol::limits::INLINE_OBJECT_BYTES;
 use thiserror::Error;
 
 pub use local::{LocalBackend, OpenError};
@@ -58,6 +60,23 @@ pub trait Staging: Send + Sync {
     ///
     /// If there is no such place.
     fn begin(&self) -> Result<Box<dyn Staged>, BackendError>;
+
+    /// Writes an object that is there already as a whole; `None` for one that is kept with its
+    /// change.
+    ///
+    /// # Errors
+    ///
+    /// If that fails, or the object does not match its address. Nothing is kept then.
+    fn stage(&self, object: &Sealed) -> Result<Option<u64>, BackendError> {
+        if object.size() <= INLINE_OBJECT_BYTES {
+            return Ok(None);
+        }
+        let mut staged = self.begin()?;
+        for piece in object.pieces() {
+            staged.write(piece?)?;
+        }
+        staged.finish().map(Some)
+    }
 
     /// Gives up a place that no change has named, and none will.
     fn discard(&self, place: u64);

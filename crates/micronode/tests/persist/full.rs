@@ -35,7 +35,11 @@ impl SmallDisk {
     fn fill(&self) -> PathBuf {
         let filler = self.0.path().join("filler");
         for piece in [1 << 20, 1 << 16, 4096] {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&filler).unwrap();
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&filler)
+                .unwrap();
             while std::io::Write::write_all(&mut file, &vec![1; piece]).is_ok() {}
         }
         filler

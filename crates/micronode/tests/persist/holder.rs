@@ -111,7 +111,8 @@ impl Holder {
             .filter(|address| !pinned.contains(*address))
             .cloned()
             .collect();
-        let any = |random: &mut Random, of: &[String]| of[random.below(of.len() as u64) as usize].clone();
+        let any =
+            |random: &mut Random, of: &[String]| of[random.below(of.len() as u64) as usize].clone();
         loop {
             match self.random.below(10) {
                 0 if free.len() < OBJECTS => return Step::Put(self.bytes()),

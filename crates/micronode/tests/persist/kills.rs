@@ -38,7 +38,9 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("node");
     let mut random = Random::seeded(kills);
-    let mut holders: Vec<_> = (0..HOLDERS).map(|number| Holder::new(number, kills)).collect();
+    let mut holders: Vec<_> = (0..HOLDERS)
+        .map(|number| Holder::new(number, kills))
+        .collect();
     let (mut acknowledged, mut slowest) = (0, Duration::ZERO);
     for round in 0..kills {
         let began = Instant::now();
@@ -51,14 +53,20 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
         acknowledged += work_and_kill(&mut node, &mut holders, after);
         if round % 10 == 9 {
             let held: Vec<_> = holders.iter().map(Holder::held).collect();
-            println!("{} kills: {acknowledged} acknowledged, held {held:?}", round + 1);
+            println!(
+                "{} kills: {acknowledged} acknowledged, held {held:?}",
+                round + 1
+            );
         }
     }
     let node = start(&dir);
     for holder in &mut holders {
         holder.check(&node);
     }
-    assert!(acknowledged > kills * 10, "hardly anything was done: {acknowledged}");
+    assert!(
+        acknowledged > kills * 10,
+        "hardly anything was done: {acknowledged}"
+    );
     println!("{kills} kills, {acknowledged} acknowledged, slowest start {slowest:?}");
 }
 

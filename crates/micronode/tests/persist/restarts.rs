@@ -47,7 +47,10 @@ fn objects_come_back_with_what_was_known_about_them() {
     assert_eq!(node.request("DELETE", &deleted, &[], b"").status, 204);
     let soon = format!("/o/{}", address(b"soon over"));
     let fields = [("expires-in", "1s")];
-    assert_eq!(node.request("PUT", &soon, &fields, b"soon over").status, 201);
+    assert_eq!(
+        node.request("PUT", &soon, &fields, b"soon over").status,
+        201
+    );
     let before = node.get(&path, &[]);
     stop(node);
     std::thread::sleep(Duration::from_millis(1100));
@@ -133,7 +136,11 @@ fn queues_come_back_and_leases_do_not() {
 
     let node = Node::spawn(command());
     assert_eq!(stats(&node, "q"), [3, 0, 1, 1]);
-    assert_eq!(settle(&node, "ack", &leased[2]), "unknown", "of another life");
+    assert_eq!(
+        settle(&node, "ack", &leased[2]),
+        "unknown",
+        "of another life"
+    );
     let back = receive(&node, "q");
     let expected = [&ids[2], &ids[3], &keyed];
     for (message, id) in back.iter().zip(expected) {
@@ -155,7 +162,7 @@ fn queues_come_back_and_leases_do_not() {
 #[test]
 fn tokens_end_with_the_node() {
     let dir = tempfile::tempdir().unwrap();
-    let flags = ["--rps", "0", "--persist", dir.path().to_str().unwrap()];
+    let flags = ["--persist", dir.path().to_str().unwrap()];
     let node = Node::guarded(&flags);
     let bearer = format!("Bearer {}", node.token());
     let authorized = [("authorization", bearer.as_str())];
@@ -185,7 +192,10 @@ fn a_node_forgets_or_keeps_and_says_which() {
     let mut both = crate::command(dir.path(), &[]);
     both.env("MICRO_AMNESIA", "true");
     let (code, said) = refused(both);
-    assert!(code == 2 && said.contains("amnesia") && said.contains("persist"), "{code} {said}");
+    assert!(
+        code == 2 && said.contains("amnesia") && said.contains("persist"),
+        "{code} {said}"
+    );
     let mut neither = Node::command(&[]);
     neither.env("MICRO_AMNESIA", "false");
     let (code, said) = refused(neither);
@@ -194,16 +204,27 @@ fn a_node_forgets_or_keeps_and_says_which() {
     let mut keeps = crate::command(dir.path(), &[]);
     keeps.env("MICRO_AMNESIA", "false");
     let node = Node::spawn(keeps);
-    assert_eq!(node.ask("GET", "/version").json()["amnesia"]["ram_only"], json!(false));
+    assert_eq!(
+        node.ask("GET", "/version").json()["amnesia"]["ram_only"],
+        json!(false)
+    );
     let info = "micronode_info";
     let metrics = node.ask("GET", "/metrics");
-    let line = metrics.text().lines().find(|line| line.starts_with(info)).unwrap().to_owned();
+    let line = metrics
+        .text()
+        .lines()
+        .find(|line| line.starts_with(info))
+        .unwrap()
+        .to_owned();
     assert!(line.contains("amnesia=\"false\""), "{line}");
     drop(node);
     let mut forgets = Node::command(&[]);
     forgets.env("MICRO_AMNESIA", "true");
     let node = Node::spawn(forgets);
-    assert_eq!(node.ask("GET", "/version").json()["amnesia"]["ram_only"], json!(true));
+    assert_eq!(
+        node.ask("GET", "/version").json()["amnesia"]["ram_only"],
+        json!(true)
+    );
 }
 
 #[test]
@@ -220,7 +241,11 @@ fn a_directory_belongs_to_one_node_at_a_time_and_to_nothing_else() {
     std::fs::write(foreign.path().join("letter.txt"), "mine").unwrap();
     let (code, said) = refused(crate::command(foreign.path(), &[]));
     assert!(code == 1 && !said.is_empty(), "{code} {said}");
-    assert_eq!(std::fs::read_dir(foreign.path()).unwrap().count(), 1, "untouched");
+    assert_eq!(
+        std::fs::read_dir(foreign.path()).unwrap().count(),
+        1,
+        "untouched"
+    );
     let (code, said) = refused(crate::command(Path::new("/proc/nowhere"), &[]));
     assert!(code == 1 && said.contains("/proc/nowhere"), "{code} {said}");
 }

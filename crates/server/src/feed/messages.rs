@@ -7,9 +7,9 @@ use crate::clock;
 use crate::metrics::histogram::Histogram;
 use crate::node::Node;
 use crate::waiting::millis;
-use micronode_engine::mailbox::Receiver;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use micronode_engine::mailbox::Receiver;
 use micronode_hardening::Permit;
 use micronode_protocol::limits::PERSIST_LEASES;
 use std::sync::Arc;
@@ -44,7 +44,10 @@ impl Subscription {
 
     pub(super) fn poll_ready(&mut self, waker: &Waker) -> bool {
         if let Some(settling) = &mut self.settling {
-            if settling.poll_unpin(&mut Context::from_waker(waker)).is_pending() {
+            if settling
+                .poll_unpin(&mut Context::from_waker(waker))
+                .is_pending()
+            {
                 return false;
             }
             self.settling = None;

@@ -428,7 +428,14 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     let info = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", env!("MICRONODE_REVISION")),
-        ("amnesia", if node.keeper.is_none() { "true" } else { "false" }),
+        (
+            "amnesia",
+            if node.keeper.is_none() {
+                "true"
+            } else {
+                "false"
+            },
+        ),
         ("pq", node.pq()),
     ];
     page.family(

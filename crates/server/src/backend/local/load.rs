@@ -16,8 +16,8 @@ use super::index::{
 };
 use super::object_files::ObjectFiles;
 use super::rows::{self, ObjectRow};
-use crate::backend::restore::{KeptMessage, LoadError, Loaded, Restore, RestoreError};
 use crate::backend::BackendError;
+use crate::backend::restore::{KeptMessage, LoadError, Loaded, Restore, RestoreError};
 use objects::Objects;
 
 /// Restores all that the index and the files have.

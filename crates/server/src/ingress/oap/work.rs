@@ -37,11 +37,7 @@ pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 /// Whether a request that is whole is answered at once. Others on this thread have turns while a
 /// long queue is emptied, the names of one object are looked for among all that there are, or the
 /// disk is waited for.
-pub(super) fn is_at_hand(
-    node: &Node,
-    operation: Operation,
-    holder: Option<&Arc<Holder>>,
-) -> bool {
+pub(super) fn is_at_hand(node: &Node, operation: Operation, holder: Option<&Arc<Holder>>) -> bool {
     match operation {
         Operation::ObjectPut
         | Operation::ObjectDelete
