@@ -270,3 +270,6 @@ fn unsettled(failure: Failure) -> CallError {
     };
     CallError::new(ErrorCode::Degraded, detail)
 }
+
+#[cfg(test)]
+mod tests;

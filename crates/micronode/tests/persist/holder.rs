@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::TcpStream;
 
 /// More are deleted.
 const OBJECTS: usize = 24;
@@ -70,8 +71,11 @@ impl Holder {
 
     /// Asks for one thing after the other until the node is gone; how many were acknowledged.
     pub(crate) fn work(&mut self, node: &Node) -> u64 {
-        let mut connection = Connection::open(node.http);
         let mut acknowledged = 0;
+        let Ok(stream) = TcpStream::connect(node.http) else {
+            return acknowledged;
+        };
+        let mut connection = Connection::of(stream, node.http);
         loop {
             let step = self.next();
             match self.take(&mut connection, &step) {
