@@ -104,7 +104,12 @@ impl Queue {
         self.end_due(terms, SETTLE_MESSAGES);
     }
 
+    #[inline]
     fn expire_keys(&mut self, now: Now, most: usize) {
+        // Most queues have none.
+        if self.keys.is_empty() {
+            return;
+        }
         let recorder = &self.recorder;
         self.keys.expire(now, most, |key| {
             if let Some(recorder) = recorder {
