@@ -5,6 +5,8 @@
 //!
 //! Not here: the upload itself, what an object is once it is stored.
 
+use std::sync::Arc;
+
 use micronode_protocol::Address;
 use micronode_protocol::group::group_count;
 
@@ -95,5 +97,25 @@ impl Sealed {
             expires_at_wall_ms.map_or(NEVER, |wall_ms| now.mono_at(wall_ms).min(NEVER - 1));
         self.object.date(now, stored_at_wall_ms, expires_ms);
         self.store.restore(now, self.object)
+    }
+}
+
+impl Store {
+    /// See [`Sealed::restore`].
+    fn restore(&self, now: Now, object: Object) -> Restored {
+        let address = *object.address();
+        // Declared before the lock, and so dropped (and wiped) after it.
+        let object = Arc::new(object);
+        let mut objects = self.shared.shards.of(&address).write();
+        let restored = objects.get(&address).unwrap_or(&object);
+        let outcome = if restored.is_expired(now) {
+            Restored::Expired
+        } else {
+            Restored::Readable
+        };
+        if Arc::ptr_eq(restored, &object) {
+            self.link(&mut objects, &object);
+        }
+        outcome
     }
 }

@@ -122,7 +122,9 @@ pub(crate) fn assert_survives(
     let leases: Vec<_> = leases.iter().filter(runs).collect();
     assert_eq!(live.journal.len(), recorded);
 
-    let mut restored = live.restored(&live.kept(), downtime_ms);
+    let kept = live.kept();
+    assert_eq!(kept.objects.len() as u64, live.store.stats().objects);
+    let mut restored = live.restored(&kept, downtime_ms);
     live.advance(downtime_ms);
     live.sweep();
     restored.sweep();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use micronode_engine::Object;
@@ -52,7 +53,11 @@ pub(crate) struct Kept {
 
 /// The journal of one start.
 #[derive(Default)]
-pub(crate) struct Recording(Mutex<Vec<Record>>);
+pub(crate) struct Recording {
+    records: Mutex<Vec<Record>>,
+    /// It lets others go first: whoever records a change after releasing its lock is overtaken.
+    pub(crate) hesitates: AtomicBool,
+}
 
 pub(crate) fn bytes_of(object: &Arc<Object>) -> Vec<u8> {
     let mut reader = object.read(0..object.size());
@@ -108,17 +113,20 @@ impl Journal for Recording {
             }),
             other => Record::Other(other),
         };
-        self.0.lock().push(record);
+        if self.hesitates.load(Relaxed) {
+            (0..3).for_each(|_| std::thread::yield_now());
+        }
+        self.records.lock().push(record);
     }
 }
 
 impl Recording {
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().len()
+        self.records.lock().len()
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.0.lock().clone()
+        self.records.lock().clone()
     }
 }
 

@@ -193,7 +193,7 @@ impl World {
             }
             Command::Ack(which) => self.settle(which, |node, (of, it)| node.ack(*of, it)),
             Command::Nack(which, delay) => {
-                self.settle(which, |node, (of, it)| node.nack(*of, it, DELAYS_MS[delay]))
+                self.settle(which, |node, (of, it)| node.nack(*of, it, DELAYS_MS[delay]));
             }
             Command::Extend(which, visibility) => {
                 if !self.leases.is_empty() {

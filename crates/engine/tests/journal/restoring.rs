@@ -5,8 +5,8 @@ use micronode_engine::mailbox::{Quota, RestoreError, SendError, Verdict};
 use micronode_engine::names::SetError;
 use micronode_engine::{Eviction, GetError, NotFound, PutHead, Restored};
 use micronode_protocol::Address;
+use micronode_protocol::limits::SETTLE_MESSAGES;
 
-use crate::kept::Kept;
 use crate::node::{Node, Setup};
 use crate::{WALL_MS, queue};
 
@@ -79,6 +79,8 @@ fn a_revision_is_not_given_out_again() {
     let node = node();
     let address = Address::of(b"1");
     put_back(&node, b"1", None);
+    node.names.restore(node.now, "b", &address, 5).unwrap();
+    assert_eq!(node.names.revision(), 5);
     node.names.restore_revision(12);
     node.names.restore(node.now, "a", &address, 3).unwrap();
     node.names.restore_revision(7);
@@ -173,11 +175,9 @@ fn bounds_of_a_queue_are_for_what_is_sent() {
 
 #[test]
 fn memory_is_needed_for_what_is_put_back_and_comes_back_with_it() {
-    let node = node();
-    let kept = Kept::default();
-    let mut small = node.clone();
-    small.setup.mailbox_bytes = 20_000;
-    let small = small.restored(&kept, 0);
+    let mut setup = Setup::new(Eviction::Refuse);
+    setup.mailbox_bytes = 20_000;
+    let small = Node::new(setup);
     let mut jobs = small
         .mailbox
         .restore_queue(small.now, 3, "jobs", 100)
@@ -277,4 +277,28 @@ fn a_place_is_taken_unless_the_bytes_were_there() {
     assert!(!node.put(b"1", None, None, Some(60)).unwrap().existed);
     assert_eq!(place(&node), Some(60));
     assert_eq!(node.kept().objects[&address].expires_at_wall_ms, None);
+}
+
+/// More keys are over than a command forgets, and one of them is used again before its turn.
+#[test]
+fn a_key_that_is_used_again_is_not_forgotten_with_its_first_use() {
+    let mut setup = Setup::new(Eviction::Refuse);
+    setup.config.max_messages = 1000;
+    setup.config.max_messages_total = 1000;
+    let mut node = Node::new(setup);
+    let keys = 2 * SETTLE_MESSAGES;
+    for key in 0..keys {
+        node.send("jobs", b"", 0, Some(&key.to_string())).unwrap();
+    }
+    node.advance(setup.config.window_ms);
+    let last = (keys - 1).to_string();
+    let again = node.send("jobs", b"", 0, Some(&last)).unwrap();
+    assert!(!again.duplicate);
+    node.sweep();
+    let restored = node.restored(&node.kept(), 1);
+    for node in [&node, &restored] {
+        let third = node.send("jobs", b"", 0, Some(&last)).unwrap();
+        assert_eq!((third.id, third.duplicate), (again.id, true));
+    }
+    assert_eq!(node.kept().queues[&0].keys.len(), 1);
 }

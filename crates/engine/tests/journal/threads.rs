@@ -1,6 +1,6 @@
 //! Many threads on the same objects, names and queues. What is recorded must be in the order in
-//! which it happened: of what was recorded after its lock was released, another thread's change
-//! comes first sooner or later.
+//! which it happened. The journal is slow, so that a change that was recorded after its lock was
+//! released is overtaken by what another thread does to the same.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,6 +38,7 @@ impl Random {
 /// of them together. Then asserts that the records say what the node is.
 fn race(turn: impl Fn(&Node, &mut Random, &mut Vec<Lease>) + Sync) {
     let mut node = Node::new(Setup::new(Eviction::Refuse));
+    node.journal.hesitates.store(true, Relaxed);
     let ticks = AtomicU64::new(0);
     let begin = node.now;
     let mut leases: Vec<Lease> = Vec::new();
