@@ -34,11 +34,27 @@ fn main() {
     let parent = parent.map_or_else(std::env::temp_dir, Into::into);
     let directory = tempfile::tempdir_in(&parent).unwrap();
     println!("in {}", parent.display());
-    messages(&directory.path().join("messages"));
-    large_objects(&directory.path().join("large"), 16 * MIB);
-    large_objects(&directory.path().join("larger"), MIB);
-    restart(&directory.path().join("restart-files"), MIB, 1024);
-    restart(&directory.path().join("restart-inline"), 16 * 1024, 65_536);
+    // As other benches do, this takes a word that the name of what is measured contains.
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let path = |name: &str| {
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| name.contains(wanted));
+        is_wanted.then(|| directory.path().join(name))
+    };
+    if let Some(path) = path("messages") {
+        messages(&path);
+    }
+    if let Some(path) = path("objects-16-MiB") {
+        large_objects(&path, 16 * MIB);
+    }
+    if let Some(path) = path("objects-1-MiB") {
+        large_objects(&path, MIB);
+    }
+    if let Some(path) = path("restart-1-MiB") {
+        restart(&path, MIB, 1024);
+    }
+    if let Some(path) = path("restart-16-KiB") {
+        restart(&path, 16 * 1024, 65_536);
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench has a clock")]

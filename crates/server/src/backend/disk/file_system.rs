@@ -28,12 +28,19 @@ impl FileSystem {
         let disk = Self {
             root: root.to_path_buf(),
         };
-        if !root.is_dir() {
+        let is_new = !root.is_dir();
+        if is_new {
             disk.create_directory("")?;
-            let parent = root
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        let parent = root
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = File::open(parent.unwrap_or(Path::new(".")));
+        let synced = parent.and_then(|parent| parent.sync_all());
+        // One that was found may have been made just before a crash. Where it has been for long,
+        // its parent need not be readable.
+        if is_new {
+            synced?;
         }
         Ok(disk)
     }

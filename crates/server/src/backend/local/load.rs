@@ -6,7 +6,7 @@
 
 mod objects;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use micronode_engine::journal::MessageState;
 use redb::{ReadTransaction, ReadableTable};
@@ -42,23 +42,26 @@ pub(super) fn load(
     restore_queues(&transaction, restore, &mut loaded)?;
     restore.next_queue(index.counter(NEXT_QUEUE)?);
 
-    let gone: Vec<_> = objects.damaged.iter().chain(&expired).collect();
-    drop_from_index(index, &gone, &dropped_names)?;
+    let dropped: Vec<_> = objects.damaged.iter().chain(&expired).collect();
+    drop_from_index(index, &dropped, &dropped_names)?;
+    for file in dropped.iter().filter_map(|(_, file)| **file) {
+        files.remove(file);
+    }
     loaded.orphans = remove_orphans(files, &objects)?;
     Ok(loaded)
 }
 
+/// Objects by address, and in which file their bytes are, if not in the index.
+type Places = HashMap<[u8; 32], Option<u64>>;
+
 /// Objects whose time is over, and that no name keeps.
-fn expired(
-    transaction: &ReadTransaction,
-    now_wall_ms: u64,
-) -> Result<HashSet<[u8; 32]>, LoadError> {
-    let mut expired = HashSet::new();
+fn expired(transaction: &ReadTransaction, now_wall_ms: u64) -> Result<Places, LoadError> {
+    let mut expired = Places::new();
     for row in transaction.open_table(OBJECTS)?.iter()? {
         let (address, row) = row?;
-        let expires_at = ObjectRow::decode(row.value())?.expires_at_wall_ms;
-        if expires_at.is_some_and(|at| at <= now_wall_ms) {
-            expired.insert(*address.value());
+        let row = ObjectRow::decode(row.value())?;
+        if row.expires_at_wall_ms.is_some_and(|at| at <= now_wall_ms) {
+            expired.insert(*address.value(), row.file);
         }
     }
     if expired.is_empty() {
@@ -148,7 +151,7 @@ fn fatal(error: RestoreError) -> LoadError {
 
 fn drop_from_index(
     index: &Index,
-    objects: &[&[u8; 32]],
+    objects: &[(&[u8; 32], &Option<u64>)],
     names: &[String],
 ) -> Result<(), BackendError> {
     if objects.is_empty() && names.is_empty() {
@@ -158,7 +161,7 @@ fn drop_from_index(
     {
         let mut rows = transaction.open_table(OBJECTS)?;
         let mut bytes = transaction.open_table(BYTES)?;
-        for address in objects {
+        for (address, _) in objects {
             rows.remove(address)?;
             bytes.remove(address)?;
         }

@@ -11,6 +11,7 @@ use micronode_protocol::Address;
 use micronode_protocol::limits::LOAD_THREADS;
 use redb::ReadOnlyTable;
 
+use super::Places;
 use crate::backend::BackendError;
 use crate::backend::disk::DiskFile;
 use crate::backend::local::index::{BYTES, Index, OBJECTS};
@@ -29,7 +30,7 @@ pub(super) struct Objects {
     /// Restored, in bytes.
     pub(super) bytes: u64,
     /// Not what was kept.
-    pub(super) damaged: Vec<[u8; 32]>,
+    pub(super) damaged: Places,
     /// Files of those restored.
     pub(super) files: HashSet<u64>,
 }
@@ -47,7 +48,7 @@ impl Objects {
 pub(super) fn restore(
     index: &Index,
     files: &ObjectFiles,
-    expired: &HashSet<[u8; 32]>,
+    expired: &Places,
     restore: &dyn Restore,
 ) -> Result<Objects, LoadError> {
     let next_slice = AtomicUsize::new(0);
@@ -94,7 +95,7 @@ struct Reading<'a> {
     rows: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     bytes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     files: &'a ObjectFiles,
-    expired: &'a HashSet<[u8; 32]>,
+    expired: &'a Places,
     restore: &'a dyn Restore,
     found: Objects,
 }
@@ -107,7 +108,7 @@ impl Reading<'_> {
         for row in self.rows.range::<&[u8; 32]>(&first..=&last)? {
             let (address, row) = row?;
             let address = address.value();
-            if self.expired.contains(address) {
+            if self.expired.contains_key(address) {
                 continue;
             }
             let row = ObjectRow::decode(row.value())?;
@@ -117,7 +118,9 @@ impl Reading<'_> {
                     self.found.bytes += row.size;
                     self.found.files.extend(row.file);
                 }
-                Err(Failure::Damaged) => self.found.damaged.push(*address),
+                Err(Failure::Damaged) => {
+                    self.found.damaged.insert(*address, row.file);
+                }
                 Err(Failure::Load(error)) => return Err(error),
             }
         }
