@@ -15,8 +15,8 @@
 //! a batch is in it, or it is not. It is checked as a whole when it is opened, and every object is
 //! hashed when it comes back.
 //!
-//! After an error of the disk the index is closed, and opened anew before the next batch: what
-//! memory holds of it may not be what the disk holds.
+//! After an error of the disk the index is closed, and opened and checked anew before the next
+//! batch: what memory holds of it may not be what the disk holds.
 //!
 //! Not here: the I/O itself ([`disk`](super::disk)).
 

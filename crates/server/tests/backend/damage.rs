@@ -114,7 +114,7 @@ fn a_damaged_object_is_dropped_with_its_names_and_nothing_else() {
         |disk, path, random| disk.damage(path, |bytes| flip(bytes, random)).unwrap(),
         |disk, path, _| {
             disk.damage(path, |bytes| bytes.truncate(bytes.len() - 1))
-                .unwrap()
+                .unwrap();
         },
         |disk, path, _| disk.damage(path, |bytes| bytes.push(0)).unwrap(),
         |disk, path, _| disk.steal(path),

@@ -30,9 +30,12 @@ impl Random {
     }
 
     /// One of `of`, if there is any.
-    pub(crate) fn choose<T: Clone>(&mut self, of: impl Iterator<Item = T> + Clone) -> Option<T> {
-        let count = of.clone().count() as u64;
-        let chosen = (count > 0).then(|| self.below(count))?;
-        of.clone().nth(usize::try_from(chosen).unwrap())
+    pub(crate) fn choose<T>(&mut self, of: impl Iterator<Item = T>) -> Option<T> {
+        let mut all: Vec<T> = of.collect();
+        if all.is_empty() {
+            return None;
+        }
+        let chosen = self.below(all.len() as u64);
+        Some(all.swap_remove(usize::try_from(chosen).unwrap()))
     }
 }

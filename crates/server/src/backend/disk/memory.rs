@@ -33,7 +33,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// It has no effect, and neither has any after it.
     Crash,
-    /// If it writes, the first half of it is written; nothing after it has an effect.
+    /// If it writes, the first half of it is written, and if it syncs, some of what was written
+    /// before is on the disk; nothing after it has an effect.
     Torn,
     /// It alone fails, with an error of the device. What it wrote is there in part; what it synced
     /// may not be on the disk, and will not be written again.

@@ -84,9 +84,7 @@ impl Index {
 
     /// Opens one, and checks all of it: every page has a checksum.
     pub(super) fn open(disk: &Arc<dyn Disk>, path: &str) -> Result<Self, BackendError> {
-        let file = disk.open(path)?;
-        file.forget_cached()?;
-        Self::of(Pages::new(file), true)
+        Self::of(Pages::new(disk.open(path)?), true)
     }
 
     fn of(pages: Pages, is_checked: bool) -> Result<Self, BackendError> {

@@ -90,10 +90,13 @@ impl Content {
         }
     }
 
-    /// A sync that failed: some of it is on the disk, and the rest passes for written.
-    fn sync_in_part(&mut self, chance: &mut Chance) {
+    /// A sync that was cut off, or failed: some of it is on the disk. If it failed, the rest passes
+    /// for written.
+    fn sync_in_part(&mut self, chance: &mut Chance, has_failed: bool) {
         self.durable = self.survivor(chance);
-        self.pending.clear();
+        if has_failed {
+            self.pending.clear();
+        }
     }
 
     fn forget_cached(&mut self) {
@@ -160,6 +163,7 @@ impl DiskFile for OpenFile {
         let mut state = self.state.lock();
         let permit = state.begin()?;
         let seed = state.seed ^ state.operations;
+        let has_failed = !state.has_crashed;
         let file = &mut state.files[self.number];
         match permit {
             Permit::All => {
@@ -167,7 +171,7 @@ impl DiskFile for OpenFile {
                 Ok(())
             }
             Permit::Half(error) => {
-                file.sync_in_part(&mut Chance::new(Loss::Some, seed));
+                file.sync_in_part(&mut Chance::new(Loss::Some, seed), has_failed);
                 Err(error)
             }
         }

@@ -1,7 +1,13 @@
 //! The database's file, read and written through the seam of the disk.
+//!
+//! When a sync has failed, what the system holds of the file in memory passes for written and may
+//! not be on the disk. The database is closed then, and whoever opens it next, in this process or
+//! another, has to see what the disk has.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redb::StorageBackend;
-use std::io;
 
 use crate::backend::disk::DiskFile;
 
@@ -9,11 +15,15 @@ use crate::backend::disk::DiskFile;
 #[derive(Debug)]
 pub(super) struct Pages {
     file: Box<dyn DiskFile>,
+    has_failed: AtomicBool,
 }
 
 impl Pages {
     pub(super) fn new(file: Box<dyn DiskFile>) -> Self {
-        Self { file }
+        Self {
+            file,
+            has_failed: AtomicBool::new(false),
+        }
     }
 }
 
@@ -31,7 +41,18 @@ impl StorageBackend for Pages {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync()
+        let synced = self.file.sync();
+        if synced.is_err() {
+            self.has_failed.store(true, Relaxed);
+        }
+        synced
+    }
+
+    fn close(&self) -> io::Result<()> {
+        if self.has_failed.load(Relaxed) {
+            self.file.forget_cached()?;
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
