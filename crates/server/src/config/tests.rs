@@ -118,6 +118,7 @@ fn accepted(key: &Key) -> Vec<String> {
         "auto",
         "refuse",
         "lru",
+        "interval",
         "warn",
         "trace",
         "text",
