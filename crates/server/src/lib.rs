@@ -6,7 +6,11 @@
 //! [`config`] and [`run`] are what the binary uses, [`EmbeddedNode`] is for benches; the rest is
 //! private to the node.
 
+// A node says nothing but what its log can.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod admin;
+mod amnesia;
 mod authority;
 mod buffer;
 mod call;
@@ -36,6 +40,7 @@ mod tls;
 mod waiting;
 mod workers;
 
+pub use amnesia::{MemoryProtection, forbid_dumps};
 pub use embed::EmbeddedNode;
 pub use lifecycle::{Bound, OperatorToken, RunError, Start, check, run};
 pub use listen::ListenError;

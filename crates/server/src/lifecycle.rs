@@ -3,7 +3,7 @@
 //! The calling thread becomes the control thread: it accepts connections, serves the admin plane
 //! and runs the periodic tasks. Requests of the data plane run on the workers.
 
-use crate::clock;
+use crate::amnesia::{Amnesia, MemoryProtection, Sandbox, readable, silence};
 use crate::config::{Config, ConfigError, Loaded, OapListener};
 use crate::listen::{ListenError, Listeners};
 use crate::log::LogControl;
@@ -14,6 +14,7 @@ use crate::reload::{Reloader, WatchedFile, watch_configuration};
 use crate::sweeper::sweep_queues;
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
+use crate::{clock, log};
 use micronode_hardening::Drain;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -40,6 +41,11 @@ pub struct Start {
     pub reload: Box<dyn FnMut() -> Result<Loaded, ConfigError> + Send>,
     /// The file to watch, when there is one.
     pub file: Option<PathBuf>,
+    /// What is done about the memory that the node will use.
+    pub memory: MemoryProtection,
+    /// Called once, when files and the network are out of reach: for threads that are not the
+    /// node's own. One that is started earlier is not restricted.
+    pub restricted: Box<dyn FnOnce() + Send>,
     /// Called once, when every listener is bound and the node is ready.
     pub announce: Box<dyn FnOnce(&Bound) + Send>,
 }
@@ -100,6 +106,7 @@ pub enum RunError {
 pub fn run(start: Start) -> Result<(), RunError> {
     refuse_unsafe(&start.loaded.config)?;
     let log = LogControl::start(&start.loaded.config.log);
+    silence::on_panic();
     // The control thread's runtime also owns the listeners, so it exists before they do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -149,6 +156,8 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         loaded,
         reload,
         file,
+        memory,
+        restricted,
         announce,
     } = start;
     let mut signals = Signals::install()?;
@@ -173,7 +182,19 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let tls = Tls::new(&as_bound.tls, &addresses(&as_bound), clock::now().mono_ms)?;
     bound.pin = tls.as_ref().and_then(Tls::pin).map(ToOwned::to_owned);
 
-    let node = Arc::new(Node::new(&loaded).with_tls(tls));
+    // The last that is done before there are other threads: all files have been read, all sockets
+    // bound. Nothing is to be kept, so nothing may be written anywhere.
+    let kept_in = None;
+    let readable = readable(&loaded.config, file.as_deref());
+    let amnesia = Amnesia {
+        sandbox: Sandbox::enter(readable, kept_in),
+        memory,
+    };
+    amnesia.shortcomings().into_iter().for_each(log::missing);
+    restricted();
+
+    let node = Node::new(&loaded).with_tls(tls).with_amnesia(amnesia);
+    let node = Arc::new(node);
     bound.token = OperatorToken(node.authority.operator_token());
     let data_drain = Drain::new();
     let workers = Arc::new(start_workers(&node, &loaded.config, &data_drain)?);
@@ -222,10 +243,10 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     tokio::select! {
         ended = timeout_at(deadline, drained) => {
             if ended.is_err() {
-                tracing::warn!(connections = workers.load(), "drain deadline reached, ending what is left");
+                log::drain_deadline(workers.load());
             }
         }
-        _ = signals.stop() => tracing::warn!("second signal, ending at once"),
+        _ = signals.stop() => log::second_signal(),
     }
     // Metrics last: the admin plane answers until the data plane is gone.
     data.iter().for_each(AbortHandle::abort);
@@ -277,7 +298,7 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
 
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "cannot notify the service manager");
+        log::not_notified(&error);
     }
 }
 

@@ -1,7 +1,11 @@
 //! The log, on stderr. There is no request log, and nothing that is logged names an address, a
-//! name, a token or a body.
+//! name, a token or a body: all that can be said is in [`sentences`].
 //!
 //! Only our own crates are heard: what a library writes about a request it refuses may repeat it.
+
+mod sentences;
+
+pub(crate) use sentences::*;
 
 use crate::config::{Log, LogFormat, LogLevel};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -28,8 +32,8 @@ impl LogControl {
     }
 
     pub(crate) fn set_level(&self, wanted: LogLevel) {
-        if let Err(error) = self.0.reload(ours(wanted)) {
-            tracing::warn!(%error, "the log level stays as it was");
+        if self.0.reload(ours(wanted)).is_err() {
+            level_stays();
         }
     }
 }
