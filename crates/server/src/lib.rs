@@ -34,6 +34,7 @@ mod planes;
 mod readiness;
 mod regular_file;
 mod reload;
+mod service_manager;
 mod supervisor;
 mod sweeper;
 mod tls;

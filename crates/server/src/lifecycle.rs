@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::planes::{Connection, Ingress, accept_admin, accept_data, start_workers};
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
+use crate::service_manager::ServiceManager;
 use crate::sweeper::sweep_queues;
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
@@ -182,6 +183,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let tls = Tls::new(&as_bound.tls, &addresses(&as_bound), clock::now().mono_ms)?;
     bound.pin = tls.as_ref().and_then(Tls::pin).map(ToOwned::to_owned);
 
+    let manager = ServiceManager::find();
     // The last that is done before there are other threads: all files have been read, all sockets
     // bound. Nothing is to be kept, so nothing may be written anywhere.
     let kept_in = None;
@@ -223,10 +225,10 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     node.readiness(Readiness::started);
     announce(&bound);
     drop(bound);
-    notify(&[sd_notify::NotifyState::Ready]);
+    manager.tell(ServiceManager::READY);
 
     let asked_at = signals.stop().await;
-    notify(&[sd_notify::NotifyState::Stopping]);
+    manager.tell(ServiceManager::STOPPING);
     node.readiness(Readiness::drain);
     let caps = &node.config.load_full().limits;
     let deadline = asked_at + caps.drain_deadline;
@@ -294,12 +296,6 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
             }
         }
     })
-}
-
-fn notify(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        log::not_notified(&error);
-    }
 }
 
 /// SIGTERM and SIGINT.

@@ -72,12 +72,9 @@ fn another_process_of_the_same_user_reads_nothing() {
 
     let directory = tempfile::tempdir().unwrap();
     let node = node_of_nobody(directory.path(), &[]);
-    let process = format!("/proc/{}", node.child.id());
-    assert_eq!(
-        std::fs::metadata(&process).unwrap().uid(),
-        0,
-        "the kernel's"
-    );
+    // The file is the kernel's, and no longer its user's.
+    let memory = format!("/proc/{}/mem", node.child.id());
+    assert_eq!(std::fs::metadata(memory).unwrap().uid(), 0);
     for file in [
         "mem",
         "maps",

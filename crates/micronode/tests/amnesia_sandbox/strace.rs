@@ -11,7 +11,7 @@ const REQUIRE: &str = "MICRONODE_REQUIRE_STRACE";
 
 /// Whether processes may be traced here. If not, says so past the harness, which would keep it
 /// back.
-pub fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     let traced = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .output();
@@ -26,7 +26,7 @@ pub fn is_there() -> bool {
 
 /// `command` under strace with `options`. The process that is started is the command's own and
 /// not strace, which goes when that ends.
-pub fn under(options: &[&str], command: &Command) -> Command {
+pub(crate) fn under(options: &[&str], command: &Command) -> Command {
     let mut strace = Command::new("strace");
     strace
         .args(["-D", "-f", "-qq"])
@@ -42,7 +42,7 @@ pub fn under(options: &[&str], command: &Command) -> Command {
 }
 
 /// A node for which landlock_create_ruleset(2) ends as `outcome` says, the first time or always.
-pub fn node_whose_kernel(outcome: &str, stderr: Stdio) -> Node {
+pub(crate) fn node_whose_kernel(outcome: &str, stderr: Stdio) -> Node {
     let inject = format!("inject=landlock_create_ruleset:{outcome}");
     let options = ["-o", "/dev/null", "-e", "trace=landlock_create_ruleset"];
     let options = [&options[..], &["-e", &inject]].concat();
@@ -53,22 +53,21 @@ pub fn node_whose_kernel(outcome: &str, stderr: Stdio) -> Node {
 
 /// One system call that has returned.
 #[derive(Debug)]
-pub struct Call {
-    pub process: u32,
-    pub name: String,
+pub(crate) struct Call {
+    pub(crate) name: String,
     /// With the parentheses taken off.
-    pub arguments: String,
+    pub(crate) arguments: String,
     /// As strace shows it: a number, or -1 and why.
-    pub result: String,
+    pub(crate) result: String,
 }
 
 impl Call {
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.result.starts_with('-') || self.result.starts_with('?')
     }
 
     /// Whether it has changed a file system, or opened a file so that it could.
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         const CHANGING: [&str; 28] = [
             "creat",
             "rename",
@@ -118,11 +117,11 @@ impl Call {
 }
 
 /// What to watch for [`Call::writes`], and where things begin.
-pub const WATCHED: &str = "trace=%file,?ftruncate,?fallocate,?fchmod,?fchown,?copy_file_range,\
+pub(crate) const WATCHED: &str = "trace=%file,?ftruncate,?fallocate,?fchmod,?fchown,?copy_file_range,\
                            ?clone,?clone3,connect,bind,?landlock_restrict_self";
 
 /// The calls in a file that strace has written with `-f -o`, in the order of their ends.
-pub fn calls(file: &Path) -> Vec<Call> {
+pub(crate) fn calls(file: &Path) -> Vec<Call> {
     let text = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
     let mut unfinished = HashMap::new();
     let mut calls = Vec::new();
@@ -149,7 +148,6 @@ pub fn calls(file: &Path) -> Vec<Call> {
         };
         let arguments = arguments.rsplit_once(" = ").unwrap_or((arguments, "")).0;
         calls.push(Call {
-            process,
             name: name.to_owned(),
             arguments: arguments.trim_end().trim_end_matches(')').to_owned(),
             result: result.to_owned(),

@@ -120,7 +120,11 @@ pub fn over_oap(node: &Node, canary: &Canary) {
     ask(oap::NAME_GET, &oap::str16(&canary.name));
     ask(oap::NAME_READ, &oap::name_read(&canary.name, 0, 0));
     ask(oap::NAME_LIST, &oap::name_list("", "", 10));
-    ask(oap::NAME_DELETE, &oap::str16(&canary.name));
+    let any = u64::MAX.to_be_bytes();
+    ask(
+        oap::NAME_DELETE,
+        &[&oap::str16(&canary.name)[..], &any].concat(),
+    );
     ask(oap::SEND, &oap::send(&canary.queue, "", 0, body));
     let payload = ask(oap::RECEIVE, &oap::receive(&canary.queue, 10, 0, 1000));
     let receipts = oap::deliveries(&payload);

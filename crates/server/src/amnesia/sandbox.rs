@@ -11,7 +11,6 @@ use landlock::{
     Scope, make_bitflags,
 };
 use rustix::fs::{FileType, fstat};
-use std::env;
 use std::path::{Path, PathBuf};
 
 /// The newest set of rights that this was tried with. Newer kernels have it too.
@@ -21,7 +20,6 @@ const NEWEST: ABI = ABI::V7;
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     abi: Option<u8>,
-    abstract_sockets: bool,
     readable: Vec<PathBuf>,
     writable: Option<PathBuf>,
     shortcomings: Vec<Shortcoming>,
@@ -41,7 +39,6 @@ impl Sandbox {
     fn without(why: Shortcoming, writable: Option<PathBuf>) -> Self {
         Self {
             abi: None,
-            abstract_sockets: false,
             readable: Vec::new(),
             writable,
             shortcomings: vec![why],
@@ -54,9 +51,8 @@ impl Sandbox {
     /// is, with all descriptors open that need any of it.
     pub(crate) fn enter(readable: Vec<PathBuf>, writable: Option<PathBuf>) -> Self {
         let alone = threads() == Some(1);
-        let abstract_sockets = !tells_an_abstract_socket(env::var_os("NOTIFY_SOCKET").as_deref());
         let mut held = Vec::new();
-        let entered = restrict(&readable, writable.as_deref(), abstract_sockets, &mut held);
+        let entered = restrict(&readable, writable.as_deref(), &mut held);
         let abi = match entered.map(|status| status.landlock) {
             Ok(LandlockStatus::Available { effective_abi, .. }) => effective_abi.min(NEWEST),
             Ok(LandlockStatus::NotEnabled) => {
@@ -71,12 +67,8 @@ impl Sandbox {
         if !alone {
             shortcomings.push(Shortcoming::Threads);
         }
-        if !abstract_sockets && abi >= ABI::V6 {
-            shortcomings.push(Shortcoming::AbstractSockets);
-        }
         Self {
             abi: u8::try_from(abi as i32).ok(),
-            abstract_sockets,
             readable,
             writable,
             shortcomings,
@@ -132,9 +124,7 @@ impl Sandbox {
         ];
         since
             .into_iter()
-            .filter(|(least, word)| {
-                abi >= *least && (self.abstract_sockets || !word.contains("abstract"))
-            })
+            .filter(|(least, _)| abi >= *least)
             .map(|(_, word)| word)
             .collect()
     }
@@ -143,19 +133,13 @@ impl Sandbox {
 fn restrict(
     readable: &[PathBuf],
     writable: Option<&Path>,
-    abstract_sockets: bool,
     held: &mut Vec<PathFd>,
 ) -> Result<RestrictionStatus, RulesetError> {
-    let scopes = if abstract_sockets {
-        Scope::from_all(NEWEST)
-    } else {
-        Scope::Signal.into()
-    };
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(scopes)?
+        .scope(Scope::from_all(NEWEST))?
         .create()?;
     let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let write = make_bitflags!(AccessFs::{
@@ -205,11 +189,6 @@ fn threads() -> Option<u64> {
     Some(process.status().ok()?.threads)
 }
 
-/// Whether the service manager listens on an abstract socket, spelled with an `@`.
-fn tells_an_abstract_socket(notify: Option<&std::ffi::OsStr>) -> bool {
-    notify.is_some_and(|socket| socket.as_encoded_bytes().starts_with(b"@"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,24 +207,11 @@ mod tests {
     fn what_is_denied_grows_with_the_kernel() {
         let of = |abi| Sandbox {
             abi,
-            abstract_sockets: true,
             ..Sandbox::default()
         };
         assert_eq!(of(None).denied(), [""; 0]);
         assert_eq!(of(Some(2)).denied().len(), 14);
         assert!(!of(Some(3)).denied().contains(&"connect_tcp"));
         assert_eq!(of(Some(7)).denied().len(), 20);
-        let told = Sandbox {
-            abstract_sockets: false,
-            ..of(Some(7))
-        };
-        assert!(!told.denied().contains(&"scope_abstract_unix_socket"));
-    }
-
-    #[test]
-    fn an_abstract_socket_begins_with_an_at_sign() {
-        assert!(tells_an_abstract_socket(Some("@notify".as_ref())));
-        assert!(!tells_an_abstract_socket(Some("/run/notify".as_ref())));
-        assert!(!tells_an_abstract_socket(None));
     }
 }

@@ -21,8 +21,6 @@ pub(crate) enum Shortcoming {
     Devices,
     /// Before ABI 6.
     Scopes,
-    /// The service manager is told of readiness over one, and reached like any other.
-    AbstractSockets,
     /// The limit of cores is not 0.
     CoreLimit,
     /// The kernel would dump this process, and let others of its user read its memory.
@@ -63,9 +61,6 @@ impl Shortcoming {
             Self::Scopes => {
                 "landlock: signals to other processes and abstract sockets are not denied (Linux \
                  6.12 and later do)"
-            }
-            Self::AbstractSockets => {
-                "landlock: abstract sockets are not denied, as NOTIFY_SOCKET is one"
             }
             Self::CoreLimit => "cores: RLIMIT_CORE is not 0",
             Self::Dumpable => {
