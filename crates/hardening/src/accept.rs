@@ -87,10 +87,6 @@ pub async fn accept<F>(
 }
 
 /// The system's number and word for the error, and nothing that may have been put into it.
-#[expect(
-    clippy::disallowed_macros,
-    reason = "says nothing but numbers and words of its own"
-)]
 fn say(error: &io::Error, evicted: bool) {
     let (kind, number) = (error.kind(), error.raw_os_error());
     tracing::warn!(%kind, number, evicted, "cannot accept a connection");

@@ -1,7 +1,8 @@
 //! Tries from inside the process, each of which the kernel refuses.
 
 use crate::strace;
-use crate::support::Node;
+use crate::support::tls::{Authority, connect};
+use crate::support::{Node, wait_until};
 use rustix::io::Errno;
 use serde_json::Value;
 use std::fs;
@@ -111,6 +112,45 @@ fn where_a_reload_reads_nothing_can_be_written_either() {
     assert_told(&results, &WRITES, DENIED);
     assert_told(&results, &["read", "list"], "done");
     assert_eq!(bait.names(), before);
+}
+
+#[test]
+fn a_reload_reads_where_its_files_were_and_nowhere_else() {
+    let (here, there) = (Authority::new(), Authority::new());
+    let old = here.issue("node");
+    there.issue("node");
+    let (file, log) = (here.file("node.toml"), here.file("log"));
+    let tls = |authority: &Authority| {
+        let (cert, key) = (authority.path("node.pem"), authority.path("node.key"));
+        format!("tls.cert = \"{cert}\"\ntls.key = \"{key}\"\n")
+    };
+    fs::write(&file, tls(&here)).unwrap();
+    let mut command = Node::command(&["--config", file.to_str().unwrap()]);
+    command.stderr(fs::File::create(&log).unwrap());
+    let node = Node::spawn(command);
+    fs::write(&file, tls(&there)).unwrap();
+    wait_until("the refusal", || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.contains("not reloaded: tls.cert: may not be read")
+    });
+    let served = connect(&here.client().config(), node.http).unwrap();
+    assert_eq!(served.certificates(), old);
+    // A link does not lead out either, and a copy is as good as any file.
+    let linked = here.file("linked.pem");
+    std::os::unix::fs::symlink(there.file("node.pem"), &linked).unwrap();
+    fs::write(&file, tls(&here).replace("node.pem", "linked.pem")).unwrap();
+    wait_until("the next refusal", || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.matches("may not be read").count() > 1
+    });
+    for end in ["pem", "key"] {
+        let name = format!("node.{end}");
+        fs::copy(there.file(&name), here.file(&name)).unwrap();
+    }
+    fs::write(&file, tls(&here)).unwrap();
+    wait_until("the new certificate", || {
+        connect(&there.client().config(), node.http).is_ok()
+    });
 }
 
 #[test]

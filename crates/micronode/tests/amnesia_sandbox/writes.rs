@@ -34,12 +34,10 @@ fn work(node: &Node, file: &Path) -> u32 {
         for path in ["/healthz", "/readyz", "/metrics", "/version", "/proof"] {
             assert_eq!(node.ask("GET", path).status, 200, "{path}");
         }
-        let rate = 10_000 + round;
+        let rate = (10_000 + round).to_string();
         std::fs::write(file, format!("limits.rps = {rate}\n")).unwrap();
         node.signal(Signal::HUP);
-        wait_until("the reload", || {
-            node.limits()["limits.rps"] == rate.to_string()
-        });
+        wait_until("the reload", || node.limits()["limits.rps"] == *rate);
         if Instant::now() >= end {
             return round;
         }

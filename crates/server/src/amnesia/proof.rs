@@ -53,8 +53,7 @@ fn memory(node: &Node) -> Value {
         status.as_ref().and_then(kib).map(|kib| kib * 1024)
     };
     let machine = sysinfo();
-    // As wide as a pointer, or narrower.
-    let swap = u64::from(machine.totalswap).saturating_mul(u64::from(machine.mem_unit));
+    let swap = machine.totalswap.saturating_mul(machine.mem_unit.into());
     json!({
         "locked_bytes": of_process(|status| status.vmlck),
         "swapped_bytes": of_process(|status| status.vmswap),
@@ -81,9 +80,9 @@ fn keys(node: &Node) -> Value {
 
 /// Whether it was denied; `None` where that does not show.
 fn denied<T>(tried: Result<T, Errno>) -> Option<bool> {
-    match tried {
-        Err(Errno::ACCESS) => Some(true),
-        Err(Errno::NOENT | Errno::MFILE | Errno::NFILE) => None,
+    match tried.err() {
+        Some(Errno::ACCESS) => Some(true),
+        Some(Errno::NOENT | Errno::MFILE | Errno::NFILE) => None,
         _ => Some(false),
     }
 }

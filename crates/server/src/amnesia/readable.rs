@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Of `/proc`, and of control groups for a memory budget of `auto`: their names are the kernel's.
 ///
-/// Descriptors, memory and time of this process; the machine's memory; when it was booted.
+/// The machine's memory; descriptors, memory and time of this process; when the machine was booted.
 const OF_THE_KERNEL: [&str; 4] = [
-    "/proc/self",
     "/proc/meminfo",
+    "/proc/self",
     "/proc/stat",
     "/sys/fs/cgroup",
 ];

@@ -191,7 +191,11 @@ fn threads() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use std::io::{self, Write};
+    use std::{fs, thread};
 
     #[test]
     fn what_older_kernels_lack_is_said() {
@@ -213,5 +217,56 @@ mod tests {
         assert_eq!(of(Some(2)).denied().len(), 14);
         assert!(!of(Some(3)).denied().contains(&"connect_tcp"));
         assert_eq!(of(Some(7)).denied().len(), 20);
+    }
+
+    /// A restriction is its thread's, so a test can try one.
+    #[test]
+    fn what_is_kept_is_kept_beneath_one_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let (kept, other) = (root.path().join("kept"), root.path().join("other"));
+        fs::create_dir(&kept).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("read"), "it").unwrap();
+        let (kept, other) = (&kept, &other);
+        let sandbox = thread::scope(|scope| {
+            let restricted = scope.spawn(move || {
+                let readable = vec![other.clone(), root.path().join("absent")];
+                let sandbox = Sandbox::enter(readable, Some(kept.clone()));
+                if sandbox.abi().is_none() {
+                    return sandbox;
+                }
+                fs::create_dir(kept.join("d")).unwrap();
+                fs::write(kept.join("d/new"), "kept").unwrap();
+                fs::rename(kept.join("d/new"), kept.join("file")).unwrap();
+                fs::write(kept.join("file"), "again").unwrap();
+                assert_eq!(fs::read(kept.join("file")).unwrap(), b"again");
+                fs::File::open(kept).unwrap().sync_all().unwrap();
+                fs::remove_file(kept.join("file")).unwrap();
+                fs::remove_dir(kept.join("d")).unwrap();
+
+                assert_eq!(fs::read(other.join("read")).unwrap(), b"it");
+                let denied = |result: io::Result<()>| {
+                    assert_eq!(result.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+                };
+                denied(fs::write(other.join("new"), ""));
+                denied(fs::write(other.join("read"), ""));
+                denied(fs::remove_file(other.join("read")));
+                // As if it were another file system.
+                fs::rename(other.join("read"), kept.join("read")).unwrap_err();
+                fs::hard_link(other.join("read"), kept.join("read")).unwrap_err();
+                denied(fs::read_dir(root.path()).map(drop));
+                denied(std::os::unix::net::UnixListener::bind(kept.join("socket")).map(drop));
+                sandbox
+            });
+            restricted.join().unwrap()
+        });
+        if sandbox.abi().is_none() {
+            let skipped = b"NOT TESTED: this kernel has no Landlock\n";
+            return io::stderr().write_all(skipped).unwrap();
+        }
+        assert_eq!(sandbox.writable(), Some(kept.as_path()));
+        // The harness has threads of its own, and they are free.
+        assert!(sandbox.shortcomings().contains(&Shortcoming::Threads));
+        fs::write(other.join("new"), "").unwrap();
     }
 }

@@ -1,13 +1,9 @@
-//! Everything that a node says, sentence by sentence: nothing else in these crates may write to the
-//! log or to standard error, which `clippy.toml` sees to.
+//! Everything that a node says, sentence by sentence. Nothing else writes to the log, which a test
+//! beside this module sees to, or to standard error, which lints of the crates do.
 //!
 //! What varies in a sentence is a number, or a text that was there when the node was compiled
 //! (`&'static str`). An address, a name, a token or a body is neither, so that none can be printed
 //! by accident. Errors of the system come as [`Cause`], without whatever was put into them.
-#![expect(
-    clippy::disallowed_macros,
-    reason = "the one place that writes to the log"
-)]
 
 use crate::amnesia::Shortcoming;
 use crate::config::{ConfigError, Problem};
@@ -122,8 +118,7 @@ pub(crate) fn not_reloadable(keys: &[&'static str]) {
 pub(crate) fn bad_configuration(error: &ConfigError) {
     for problem in &error.problems {
         let Problem { origin, reason, .. } = problem;
-        let key = problem.key().unwrap_or("a key that there is not");
-        let (what, line) = (reason.class(), origin.line().unwrap_or(0));
+        let (key, line, what) = (problem.key(), origin.line(), reason.class());
         tracing::error!(
             key,
             line,

@@ -426,7 +426,14 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     let info = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", env!("MICRONODE_REVISION")),
-        ("amnesia", "true"),
+        (
+            "amnesia",
+            if node.amnesia.is_on() {
+                "true"
+            } else {
+                "false"
+            },
+        ),
         ("pq", node.pq()),
     ];
     page.family(

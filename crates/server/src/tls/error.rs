@@ -59,6 +59,10 @@ impl TlsError {
     pub(crate) fn class(&self) -> &'static str {
         match self {
             Self::Combination(what) => what,
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "may not be read; a node that runs reads the directories that its files were in at \
+                 the start, and no others"
+            }
             Self::Unreadable { .. } => "cannot be read",
             Self::TooLarge { .. } => "is too large",
             Self::Content { .. } => "does not hold what it should",
