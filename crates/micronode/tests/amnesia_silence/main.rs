@@ -115,7 +115,7 @@ fn nothing_is_printed(flags: &[&str]) {
     assert_eq!(found(&traces, &printed), [""; 0], "{printed}");
     // It did speak, of all that happened.
     for said in [
-        "a panic",
+        "panicked",
         "crates/server/src/admin.rs",
         "crates/server/src/sweeper.rs",
         "restarting a task",

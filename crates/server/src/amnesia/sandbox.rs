@@ -183,7 +183,8 @@ fn missing(abi: ABI) -> Vec<Shortcoming> {
         .collect()
 }
 
-/// `None` where `/proc` is not to be read.
+/// `None` where `/proc` is not to be read. The first look of its library, which also wants to know
+/// the kernel's release: that file is out of reach later.
 fn threads() -> Option<u64> {
     let process = procfs::process::Process::myself().ok()?;
     Some(process.status().ok()?.threads)

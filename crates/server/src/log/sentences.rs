@@ -44,7 +44,7 @@ pub(crate) fn missing(shortcoming: Shortcoming) {
 /// A panic, which ends a task. Its message stays unsaid: it may have anything in it.
 pub(crate) fn panicked(place: Option<&Location<'_>>) {
     let (file, line) = place.map_or(("unknown", 0), |place| (place.file(), place.line()));
-    tracing::error!(file, line, "a panic");
+    tracing::error!(file, line, "panicked");
 }
 
 /// The supervisor restarts a task.
