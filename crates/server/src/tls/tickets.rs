@@ -161,6 +161,17 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_as_old_as_their_periods() {
+        let tickets = ticketer();
+        assert_eq!(tickets.ages_ms(START_MS + 7), (7, None));
+        tickets.rotate(START_MS + TTL_MS);
+        let ages = tickets.ages_ms(START_MS + TTL_MS + 5);
+        assert_eq!(ages, (5, Some(TTL_MS + 5)));
+        tickets.rotate(START_MS + TTL_MS * 3);
+        assert_eq!(tickets.ages_ms(START_MS + TTL_MS * 3), (0, None));
+    }
+
+    #[test]
     fn after_a_long_sleep_no_ticket_from_before_opens() {
         let tickets = ticketer();
         let ticket = tickets.encrypt(b"state").unwrap();
