@@ -12,6 +12,9 @@
 //! - [`store`]: content-addressed objects, verified on every write and every read.
 //! - [`wiped`]: memory that is zeroed before it goes back to the allocator.
 
+// A node says nothing but what its log can.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod budget;
 pub mod bus;
 pub mod journal;

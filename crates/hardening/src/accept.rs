@@ -78,12 +78,18 @@ pub async fn accept<F>(
             Err(error) if is_transient(&error) => {}
             Err(error) => {
                 let evicted = slots.evict_longest_idle();
-                tracing::warn!(%error, evicted, "cannot accept a connection");
+                say(&error, evicted);
                 sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }
         }
     }
+}
+
+/// The system's number and word for the error, and nothing that may have been put into it.
+fn say(error: &io::Error, evicted: bool) {
+    let (kind, number) = (error.kind(), error.raw_os_error());
+    tracing::warn!(%kind, number, evicted, "cannot accept a connection");
 }
 
 fn is_transient(error: &io::Error) -> bool {

@@ -32,6 +32,9 @@
 //!
 //! `examples/protect_axum.rs` puts all of it around an axum router.
 
+// A node says nothing but what its log can.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod accept;
 mod activity;
 mod body;

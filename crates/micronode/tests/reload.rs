@@ -113,7 +113,10 @@ fn what_cannot_change_is_refused_by_name_and_the_node_goes_on_as_it_was() {
             "limits.rps = 600\nlimits.head_fields = 65\n",
             "limits.head_fields",
         ),
-        ("limits.rps = 600\nlimits.rsp = 600\n", "limits.rsp"),
+        (
+            "limits.rps = 600\nlimits.rsp = 600\n",
+            "there is no such key",
+        ),
         ("limits.rps = 600\nthis is not TOML\n", "not TOML"),
     ] {
         let before = it.log().len();

@@ -253,7 +253,7 @@ fn a_broken_file_leaves_the_old_certificate_in_force() {
     // A new key for the old certificate: renewal was caught halfway.
     it.authority.issue("new");
     std::fs::copy(it.authority.file("new.key"), it.authority.file("node.key")).unwrap();
-    it.reload("is not the key of the certificate");
+    it.reload("configuration not reloaded: tls.key");
     assert_eq!(it.connect().certificates(), old);
 }
 

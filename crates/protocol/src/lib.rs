@@ -18,6 +18,9 @@
 //! - [`idempotency`]: how idempotency keys are spelled.
 //! - [`operation`]: the operations below the framing, and the fields of their payloads.
 
+// A node says nothing but what its log can.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod address;
 pub mod capability;
 pub mod codec;

@@ -2,6 +2,9 @@
 //!
 //! It runs on the control thread, not on the workers, so that a node under attack still answers.
 
+#[cfg(feature = "faults")]
+use crate::amnesia::attempts;
+use crate::amnesia::proof;
 use crate::authority::Failed;
 use crate::call::CallError;
 use crate::clock;
@@ -154,15 +157,24 @@ impl Admin {
         if request.uri().path() == "/fault/sweeper" && request.method() == Method::POST {
             return self.panic_sweeper(request.uri().query().unwrap_or_default());
         }
+        #[cfg(feature = "faults")]
+        if request.uri().path() == "/fault/attempts" && request.method() == Method::POST {
+            return Self::attempts(request.uri().query().unwrap_or_default());
+        }
+        #[cfg(feature = "faults")]
+        if request.uri().path() == "/fault/panic" && request.method() == Method::POST {
+            panic!("{}", request.uri().query().unwrap_or_default());
+        }
         let answer: fn(&Self) -> Response<Bytes> = match request.uri().path() {
             "/healthz" => |_| text("ok\n"),
             "/readyz" => Self::readyz,
             "/metrics" => Self::metrics,
             "/version" => Self::version,
+            "/proof" => |admin| json_response(&proof::of(&admin.node)),
             _ => {
                 return Err(CallError::new(
                     ErrorCode::NotFound,
-                    "the admin plane has /healthz, /readyz, /metrics and /version",
+                    "the admin plane has /healthz, /readyz, /metrics, /version and /proof",
                 ));
             }
         };
@@ -227,7 +239,7 @@ impl Admin {
             "rustc": env!("MICRONODE_RUSTC"),
             "features": features,
             "dev": config.dev,
-            "amnesia": { "ram_only": self.node.keeper.is_none(), "wiped_on_delete": true },
+            "amnesia": self.node.amnesia.summary(&config),
             "pq": self.node.pq(),
             "limits": limits,
         }))
@@ -236,13 +248,7 @@ impl Admin {
     /// Flips a bit of a stored object: `address=b3:…&offset=N`.
     #[cfg(feature = "faults")]
     fn corrupt(&self, query: &str) -> Result<Response<Bytes>, CallError> {
-        let value = |name| {
-            query
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value)
-        };
+        let value = |name| parameter(query, name);
         let bad = || CallError::new(ErrorCode::BadRequest, "corrupt takes address= and offset=");
         let address = value("address")
             .and_then(|text| text.parse().ok())
@@ -256,6 +262,18 @@ impl Admin {
         Ok(text("corrupted\n"))
     }
 
+    /// Tries what must not be possible: `directory=…&tcp=IP:PORT&abstract=NAME`.
+    #[cfg(feature = "faults")]
+    fn attempts(query: &str) -> Result<Response<Bytes>, CallError> {
+        let bad = "attempts takes directory=, tcp= and abstract=";
+        let bad = || CallError::new(ErrorCode::BadRequest, bad);
+        let value = |name| parameter(query, name).ok_or_else(bad);
+        let tcp = value("tcp")?.parse().map_err(|_| bad())?;
+        let directory = std::path::Path::new(value("directory")?);
+        let results = attempts::all(directory, tcp, value("abstract")?);
+        Ok(json_response(&results))
+    }
+
     /// Lets the sweeper of queues panic: `panics=N`.
     #[cfg(feature = "faults")]
     fn panic_sweeper(&self, query: &str) -> Result<Response<Bytes>, CallError> {
@@ -266,6 +284,13 @@ impl Admin {
         self.node.sweeper_fault.panics(times);
         Ok(text("it will panic\n"))
     }
+}
+
+#[cfg(feature = "faults")]
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut of_name = pairs.filter(|(key, _)| *key == name);
+    of_name.next().map(|(_, value)| value)
 }
 
 fn text(text: &'static str) -> Response<Bytes> {

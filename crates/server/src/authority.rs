@@ -82,9 +82,19 @@ impl Quota {
     ];
 }
 
+/// Ages of keys in milliseconds.
+pub(crate) struct KeyAges {
+    /// As old as the node.
+    pub(crate) operator: u64,
+    pub(crate) current: u64,
+    /// Until no token that was made with it can live.
+    pub(crate) previous: Option<u64>,
+}
+
 /// See the [module](self).
 pub(crate) struct Authority {
     dev: bool,
+    began_ms: u64,
     /// Replaced as a whole when a key is: requests read it without a lock.
     keys: ArcSwap<KeyRing>,
     /// Held while one is being replaced.
@@ -111,6 +121,7 @@ impl Authority {
         let rate = unauthenticated_rate(config.limits.rps);
         Self {
             dev: config.dev,
+            began_ms: now.mono_ms,
             keys: ArcSwap::from_pointee(keys),
             rotating: Mutex::default(),
             rates: TokenRates::default(),
@@ -134,6 +145,16 @@ impl Authority {
     pub(crate) fn operator_token(&self) -> Zeroizing<String> {
         let bytes = Zeroizing::new(self.keys.load().operator_token(random()));
         Zeroizing::new(base64url::encode(&bytes))
+    }
+
+    /// How old the keys are.
+    pub(crate) fn ages_ms(&self, now: Now) -> KeyAges {
+        let (current, previous) = self.keys.load().ages_ms(now.mono_ms);
+        KeyAges {
+            operator: now.mono_ms.saturating_sub(self.began_ms),
+            current,
+            previous,
+        }
     }
 
     /// Lets a new key take over when it is time.

@@ -283,6 +283,11 @@ macro_rules! words {
             const ALL: &[Self] = &[$(Self::$variant),+];
             /// The word for each variant.
             const WORDS: &[&str] = &[$($word),+];
+
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                Self::WORDS[self as usize]
+            }
         }
     };
 }
@@ -328,13 +333,6 @@ words! {
         Require = "require",
         /// Classical only.
         Off = "off",
-    }
-}
-
-impl Pq {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS[self as usize]
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::backend::{Backend, BackendError, Staging};
 use crate::call::{CallError, Room};
+use crate::log;
 use crate::metrics::histogram::Histogram;
 
 /// See the [module](self).
@@ -229,7 +230,7 @@ impl Keeper {
                 let is_news = progress.failing != Some(failure);
                 progress.failing = Some(failure);
                 if is_news {
-                    tracing::error!(%error, "cannot write to disk; trying again");
+                    log::disk_fails(&error);
                 }
                 is_news
             });

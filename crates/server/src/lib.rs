@@ -6,7 +6,11 @@
 //! [`config`] and [`run`] are what the binary uses, [`EmbeddedNode`] and [`backend`] are for benches
 //! and tests; the rest is private to the node.
 
+// A node says nothing but what its log can.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod admin;
+mod amnesia;
 mod authority;
 pub mod backend;
 mod buffer;
@@ -33,6 +37,7 @@ mod planes;
 mod readiness;
 mod regular_file;
 mod reload;
+mod service_manager;
 mod spool;
 mod supervisor;
 mod sweeper;
@@ -40,6 +45,7 @@ mod tls;
 mod waiting;
 mod workers;
 
+pub use amnesia::{MemoryProtection, forbid_dumps};
 pub use embed::EmbeddedNode;
 pub use lifecycle::{Bound, OperatorToken, RunError, Start, check, run};
 pub use listen::ListenError;

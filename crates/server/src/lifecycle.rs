@@ -3,8 +3,8 @@
 //! The calling thread becomes the control thread: it accepts connections, serves the admin plane
 //! and runs the periodic tasks. Requests of the data plane run on the workers.
 
-use crate::clock;
-use crate::config::{Amnesia, Config, ConfigError, Loaded, OapListener};
+use crate::amnesia::{Amnesia, MemoryProtection, Sandbox, readable, silence};
+use crate::config::{self, Config, ConfigError, Loaded, OapListener};
 use crate::listen::{ListenError, Listeners};
 use crate::log::LogControl;
 use crate::node::Node;
@@ -12,9 +12,11 @@ use crate::persist::{Kept, PersistError};
 use crate::planes::{Connection, Ingress, accept_admin, accept_data, start_workers};
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
+use crate::service_manager::ServiceManager;
 use crate::sweeper::sweep_queues;
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
+use crate::{clock, log};
 use micronode_hardening::Drain;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -41,6 +43,11 @@ pub struct Start {
     pub reload: Box<dyn FnMut() -> Result<Loaded, ConfigError> + Send>,
     /// The file to watch, when there is one.
     pub file: Option<PathBuf>,
+    /// What is done about the memory that the node will use.
+    pub memory: MemoryProtection,
+    /// Called once, when files and the network are out of reach: for threads that are not the
+    /// node's own. One that is started earlier is not restricted.
+    pub restricted: Box<dyn FnOnce() + Send>,
     /// Called once, when every listener is bound and the node is ready.
     pub announce: Box<dyn FnOnce(&Bound) + Send>,
 }
@@ -105,6 +112,7 @@ pub fn run(start: Start) -> Result<(), RunError> {
     refuse_unsafe(&start.loaded.config)?;
     refuse_contradiction(&start.loaded.config)?;
     let log = LogControl::start(&start.loaded.config.log);
+    silence::on_panic();
     // The control thread's runtime also owns the listeners, so it exists before they do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -124,12 +132,12 @@ pub fn check(loaded: &Loaded) -> Result<(), RunError> {
 /// A node forgets, or it keeps; who says both does not know which.
 fn refuse_contradiction(config: &Config) -> Result<(), RunError> {
     match (config.amnesia, &config.persist.dir) {
-        (Amnesia::On, Some(_)) => Err(RunError::Unsafe(
+        (config::Amnesia::On, Some(_)) => Err(RunError::Unsafe(
             "amnesia = true and persist.dir: a node forgets or keeps, not both; leave --persist out, \
              or amnesia"
                 .to_owned(),
         )),
-        (Amnesia::Off, None) => Err(RunError::Unsafe(
+        (config::Amnesia::Off, None) => Err(RunError::Unsafe(
             "amnesia = false without a directory to keep things in: give --persist DIR, or leave \
              amnesia out"
                 .to_owned(),
@@ -172,6 +180,8 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         loaded,
         reload,
         file,
+        memory,
+        restricted,
         announce,
     } = start;
     let mut signals = Signals::install()?;
@@ -197,7 +207,21 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     bound.pin = tls.as_ref().and_then(Tls::pin).map(ToOwned::to_owned);
 
     let kept = Kept::open(&loaded.config.persist)?;
-    let node = Arc::new(Node::new(&loaded, kept.as_ref()).with_tls(tls));
+    let manager = ServiceManager::find();
+    // The last that is done before there are other threads: all files have been read, all sockets
+    // bound. What is to be kept is kept in one directory, and nothing may be written anywhere else.
+    let readable = readable(&loaded.config, file.as_deref());
+    let amnesia = Amnesia {
+        sandbox: Sandbox::enter(readable, loaded.config.persist.dir.clone()),
+        memory,
+    };
+    amnesia.shortcomings().into_iter().for_each(log::missing);
+    restricted();
+
+    let node = Node::new(&loaded, kept.as_ref())
+        .with_tls(tls)
+        .with_amnesia(amnesia);
+    let node = Arc::new(node);
     let writer = kept.map(|kept| kept.restore(&node)).transpose()?;
     bound.token = OperatorToken(node.authority.operator_token());
     let data_drain = Drain::new();
@@ -227,10 +251,10 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     node.readiness(Readiness::started);
     announce(&bound);
     drop(bound);
-    notify(&[sd_notify::NotifyState::Ready]);
+    manager.tell(ServiceManager::READY);
 
     let asked_at = signals.stop().await;
-    notify(&[sd_notify::NotifyState::Stopping]);
+    manager.tell(ServiceManager::STOPPING);
     node.readiness(Readiness::drain);
     let caps = &node.config.load_full().limits;
     let deadline = asked_at + caps.drain_deadline;
@@ -247,10 +271,10 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     tokio::select! {
         ended = timeout_at(deadline, drained) => {
             if ended.is_err() {
-                tracing::warn!(connections = workers.load(), "drain deadline reached, ending what is left");
+                log::drain_deadline(workers.load());
             }
         }
-        _ = signals.stop() => tracing::warn!("second signal, ending at once"),
+        _ = signals.stop() => log::second_signal(),
     }
     // Metrics last: the admin plane answers until the data plane is gone.
     data.iter().for_each(AbortHandle::abort);
@@ -301,12 +325,6 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
             }
         }
     })
-}
-
-fn notify(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "cannot notify the service manager");
-    }
 }
 
 /// SIGTERM and SIGINT.

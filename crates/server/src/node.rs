@@ -1,5 +1,6 @@
 //! The node: everything that requests share, built once from a checked configuration.
 
+use crate::amnesia::Amnesia;
 use crate::authority::{Authority, random};
 use crate::call::CallError;
 use crate::config::{self, Config, Loaded};
@@ -12,7 +13,7 @@ use crate::readiness::{Readiness, State, Transition};
 use crate::supervisor::Supervisor;
 use crate::tls::Tls;
 use crate::waiting::millis;
-use crate::{clock, fds};
+use crate::{clock, fds, log};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use micronode_engine::bus::EventKind;
@@ -62,6 +63,8 @@ pub(crate) struct Node {
     pub(crate) admin_plane: Arc<ConnectionContext>,
     pub(crate) data_slots: ConnectionSlots,
     pub(crate) admin_slots: ConnectionSlots,
+    /// What the kernel holds the process to.
+    pub(crate) amnesia: Amnesia,
     /// What the listeners speak, where it is not plain.
     pub(crate) tls: Option<Tls>,
     /// The OpenAPI document, made once.
@@ -239,6 +242,7 @@ impl Node {
             admin_plane: plane(),
             data_slots: ConnectionSlots::new(connection_cap(config)),
             admin_slots: ConnectionSlots::new(limits::ADMIN_CONNECTIONS),
+            amnesia: Amnesia::default(),
             tls: None,
             openapi: openapi::document(),
             draining: Notify::new(),
@@ -253,6 +257,11 @@ impl Node {
     /// The node with TLS.
     pub(crate) fn with_tls(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The node held to its promise.
+    pub(crate) fn with_amnesia(self, amnesia: Amnesia) -> Self {
+        Self { amnesia, ..self }
     }
 
     /// The posture towards post-quantum key exchange.
@@ -309,8 +318,8 @@ impl Node {
         let (to, reason) = (transition.to.as_str(), transition.reason);
         drop(self.events.publish(EventKind::Health { state: to, reason }));
         match transition.to {
-            State::Degraded | State::Shedding => tracing::warn!(to, reason, "readiness changed"),
-            _ => tracing::info!(to, reason, "readiness changed"),
+            State::Degraded | State::Shedding => log::less_ready(to, reason),
+            _ => log::ready(to, reason),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::backend::{Backend, LoadError, LocalBackend, OpenError};
 use crate::clock;
 use crate::config::{self, Sync};
 use crate::keeper::Keeper;
+use crate::log;
 use crate::node::Node;
 
 /// What was kept, before there is a node for it.
@@ -88,18 +89,9 @@ impl Kept {
             error,
         })?;
         if loaded.damaged + loaded.dropped_names > 0 {
-            tracing::error!(
-                objects = loaded.damaged,
-                names = loaded.dropped_names,
-                "what was kept is damaged: objects, and the names that pointed at them, are gone"
-            );
+            log::kept_and_damaged(loaded.damaged, loaded.dropped_names);
         }
-        tracing::info!(
-            objects = loaded.objects,
-            names = loaded.names,
-            messages = loaded.messages,
-            "taken back from disk"
-        );
+        log::taken_back(loaded.objects, loaded.names, loaded.messages);
         let thread = self.keeper.write_to(self.backend, self.interval)?;
         let keeper = self.keeper;
         Ok(Writer { keeper, thread })
@@ -117,11 +109,11 @@ impl Writer {
     pub(crate) fn stop(self) {
         self.keeper.close();
         if self.thread.join().is_err() {
-            tracing::error!("the thread that writes to disk has panicked");
+            log::writer_panicked();
         }
         let left = self.keeper.pending();
         if left > 0 {
-            tracing::error!(changes = left, "the disk did not take the last changes");
+            log::not_kept(left);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::ingress::oap;
 use crate::node::Node;
 use crate::tls;
 use crate::workers::Workers;
-use crate::{admin, clock, guard};
+use crate::{admin, clock, guard, log};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
@@ -142,7 +142,7 @@ fn accept_loop(
                     )
                     .await;
                 }
-                Err(error) => tracing::error!(%error, "cannot accept"),
+                Err(error) => log::cannot_accept(&error),
             }
         }
     }))
@@ -180,7 +180,7 @@ pub(crate) fn accept_data(
                 && workers.hand_over(connection).is_err()
             {
                 counters.count(Reason::Overloaded);
-                tracing::debug!("a worker's backlog is full, closing a new connection");
+                log::backlog_full();
             }
         },
     )

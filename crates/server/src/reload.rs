@@ -1,10 +1,10 @@
 //! Taking over a new configuration while the node runs: on SIGHUP, or when its file has changed.
 
-use crate::clock;
 use crate::config::{ConfigError, Loaded};
 use crate::log::LogControl;
 use crate::node::Node;
 use crate::tls::Tls;
+use crate::{clock, log};
 use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::mem;
@@ -55,16 +55,16 @@ impl Reloader {
     fn reload(&mut self) {
         let loaded = match (self.load)() {
             Ok(loaded) => loaded,
-            Err(error) => return tracing::error!("configuration not reloaded: {error}"),
+            Err(error) => return log::bad_configuration(&error),
         };
         let mut changed = match self.node.config.load().reload(&loaded.config) {
             Ok(changed) => changed,
-            Err(error) => return tracing::error!("configuration not reloaded: {error}"),
+            Err(error) => return log::not_reloadable(&error.keys),
         };
         let now_ms = clock::now().mono_ms;
         let tls = match Tls::reload(self.node.tls.as_ref(), &loaded.config.tls, now_ms) {
             Ok(tls) => tls,
-            Err(error) => return tracing::error!("configuration not reloaded: {error}"),
+            Err(error) => return log::bad_tls(&error),
         };
         self.log.set_level(loaded.config.log.level);
         if let (Some(tls), Some(material)) = (&self.node.tls, tls) {
@@ -75,7 +75,7 @@ impl Reloader {
             }
         }
         self.node.apply(loaded.config);
-        tracing::warn!(?changed, "configuration reloaded");
+        log::reloaded(&changed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Restarts long-lived tasks that end or panic, and remembers how often.
 
-use crate::clock;
+use crate::{clock, log};
 use futures_util::FutureExt;
 use micronode_protocol::limits::{
     RESTART_BACKOFF_MAX, RESTART_BACKOFF_MIN, RESTART_WINDOW, RESTARTS_PER_WINDOW,
@@ -51,7 +51,7 @@ impl Supervisor {
                 if now - started > RESTART_WINDOW {
                     backoff = RESTART_BACKOFF_MIN;
                 }
-                tracing::warn!(task = name, cause, "restarting a task");
+                log::restarting(name, cause);
                 supervisor.count(name, now);
                 tokio::time::sleep(jittered(backoff)).await;
                 backoff = (backoff * 2).min(RESTART_BACKOFF_MAX);

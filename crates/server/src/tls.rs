@@ -162,6 +162,11 @@ impl Tls {
         self.in_force.load().tickets.rotate(now_ms);
     }
 
+    /// How old the key of session tickets is, and the one before it while it opens any.
+    pub(crate) fn ticket_ages_ms(&self, now_ms: u64) -> (u64, Option<u64>) {
+        self.in_force.load().tickets.ages_ms(now_ms)
+    }
+
     /// The posture towards key exchange.
     pub(crate) fn pq(&self) -> Pq {
         self.pq

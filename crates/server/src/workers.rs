@@ -4,7 +4,7 @@
 //! and a core's caches keep what the core just hashed. The accept loop runs elsewhere and hands a
 //! connection to the worker that has the fewest.
 
-use crate::clock;
+use crate::{clock, log};
 use micronode_protocol::limits::WORKER_BACKLOG;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::future::Future;
@@ -151,7 +151,7 @@ fn stay_on(core: Option<usize>) {
     let mut only = CpuSet::new();
     only.set(core);
     if let Err(error) = sched_setaffinity(None, &only) {
-        tracing::warn!(core, %error, "cannot keep a worker on its core");
+        log::worker_not_pinned(core, error);
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::process;
 
 use clap::Args;
-use micronode_server::{Bound, RunError, Start};
+use micronode_server::{Bound, MemoryProtection, RunError, Start};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -36,6 +36,8 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        // First of all: what follows reads keys.
+        micronode_server::forbid_dumps();
         let loaded = self.config.load()?;
         micronode_server::check(&loaded)?;
         let destination = Destination::choose(self.token_fd, loaded.config.dev)?;
@@ -43,9 +45,10 @@ impl Run {
             loaded,
             file: self.config.file().map(ToOwned::to_owned),
             reload: Box::new(move || self.config.load()),
+            memory: MemoryProtection::default(),
+            restricted: Box::new(allocator::return_memory_when_idle),
             announce: Box::new(|bound| announce(bound, destination)),
         };
-        allocator::return_memory_when_idle();
         micronode_server::run(start)?;
         Ok(Exit::Done)
     }

@@ -22,6 +22,7 @@ pub mod oap;
 mod random;
 mod response;
 pub mod tls;
+pub mod workload;
 
 pub use connection::{Connection, chunked};
 pub use node::Node;

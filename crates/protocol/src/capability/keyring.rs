@@ -197,6 +197,12 @@ impl KeyRing {
         }
     }
 
+    /// How old the current epoch's key is, and the one before it while it is still accepted.
+    pub fn ages_ms(&self, mono_ms: u64) -> (u64, Option<u64>) {
+        let age = |epoch: &Epoch| mono_ms.saturating_sub(epoch.began_ms);
+        (age(&self.current), self.previous.as_ref().map(age))
+    }
+
     fn dies_ms(&self, epoch: &Epoch) -> u64 {
         let life = millis(self.lives.key).saturating_add(millis(self.lives.token));
         epoch.began_ms.saturating_add(life)

@@ -169,3 +169,13 @@ fn nothing_of_a_key_is_printed() {
     let printed = format!("{:?}", ring());
     assert_eq!(printed.matches("root: RootKey(…)").count(), 2, "{printed}");
 }
+
+#[test]
+fn a_key_is_as_old_as_its_epoch_while_it_counts() {
+    let mut ring = ring();
+    assert_eq!(ring.ages_ms(5_000), (5_000, None));
+    ring.rotate(1_000_000, || fresh(3));
+    assert_eq!(ring.ages_ms(1_000_001), (1, Some(1_000_001)));
+    ring.rotate(1_100_000, || panic!("it is not time"));
+    assert_eq!(ring.ages_ms(1_100_000), (100_000, None));
+}

@@ -82,6 +82,17 @@ where
     layers.finish()
 }
 
+/// Whether it is a variable of builds with faults.
+fn is_fault(name: &str) -> bool {
+    #[cfg(feature = "faults")]
+    return name == crate::amnesia::DUMPABLE_VARIABLE;
+    #[cfg(not(feature = "faults"))]
+    {
+        let _ = name;
+        false
+    }
+}
+
 struct Layers {
     config: Config,
     origins: Vec<Origin>,
@@ -259,6 +270,7 @@ impl Layers {
             .into_iter()
             .filter(|(name, _)| name.starts_with(ENV_PREFIX) || name == TOKIO_WORKERS)
             .filter(|(name, _)| !CLIENT_VARIABLES.contains(&name.as_str()))
+            .filter(|(name, _)| !is_fault(name))
             .partition(|(name, _)| name != TOKIO_WORKERS);
         // Ours come last, so that they win.
         for (name, text) in tokio.into_iter().chain(ours) {

@@ -8,6 +8,7 @@ use micronode_protocol::capability::grant::InvalidIssuerKey;
 use micronode_protocol::limits::{CAPABILITY_LOCATION_BYTES, QUEUE_NAME_BYTES};
 
 use super::duration::DurationError;
+use super::key::{KEYS, Key};
 use super::memory::MemoryError;
 use super::size::SizeError;
 
@@ -233,6 +234,51 @@ pub enum Reason {
     },
 }
 
+impl Origin {
+    /// The line of a file.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } => Some(*line),
+            Self::Default | Self::Env(_) | Self::Flag(_) => None,
+        }
+    }
+}
+
+impl Reason {
+    /// What is wrong, without anything of what stands there: for the log of a node.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "there is no such key",
+            Self::Section | Self::Type { .. } => "has a value of another type",
+            Self::Loosened { .. } => "loosens a cap that may only be tightened",
+            Self::TooSmall { .. } => "is too small",
+            Self::TooLarge { .. } => "is too large",
+            Self::SameAddress { .. } => "is the address of another listener",
+            Self::SameIssuer | Self::SameRoute { .. } => "has the same twice",
+            Self::Memory(_) => "cannot be worked out on this machine",
+            Self::Syntax(_) => "the file is not TOML",
+            Self::Unreadable(_) => "the file cannot be read",
+            Self::FileTooLarge { .. } => "the file is too large",
+            Self::Flag { .. }
+            | Self::Count { .. }
+            | Self::Duration { .. }
+            | Self::Size { .. }
+            | Self::Address { .. }
+            | Self::Word { .. }
+            | Self::Name { .. }
+            | Self::Denied { .. }
+            | Self::IssuerKey(_)
+            | Self::Fields
+            | Self::Missing { .. }
+            | Self::Prefix { .. }
+            | Self::Queue { .. }
+            | Self::RouteFields
+            | Self::RouteWithout { .. }
+            | Self::PrefixWithoutNames { .. } => "has a value that it cannot have",
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug)]
 pub struct Problem {
@@ -242,6 +288,18 @@ pub struct Problem {
     pub origin: Origin,
     /// What is wrong with it.
     pub reason: Reason,
+}
+
+impl Problem {
+    /// The key at fault in the node's own spelling, if it is one.
+    pub(crate) fn key(&self) -> Option<&'static str> {
+        let is_named = |key: &&Key| {
+            let field = self.name.strip_prefix(key.path);
+            field.is_some_and(|field| field.is_empty() || field.starts_with('.'))
+                || self.name == key.env()
+        };
+        KEYS.iter().find(is_named).map(|key| key.path)
+    }
 }
 
 impl fmt::Display for Problem {

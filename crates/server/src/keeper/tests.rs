@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::backend::{Committed, Loaded, LoadError, Restore, Staged};
+use crate::backend::{Committed, LoadError, Loaded, Restore, Staged};
 use micronode_protocol::Address;
 use std::io;
 use std::sync::mpsc;
@@ -140,7 +140,10 @@ fn what_a_disk_does_not_take_is_tried_again_and_changes_are_refused_meanwhile() 
     assert_eq!(error.code, ErrorCode::Degraded);
     assert!(world.keeper.is_down());
     for room in [Room::Needed, Room::Spared] {
-        assert_eq!(world.keeper.admit(room).unwrap_err().code, ErrorCode::Degraded);
+        assert_eq!(
+            world.keeper.admit(room).unwrap_err().code,
+            ErrorCode::Degraded
+        );
     }
     // Time goes on, and so do the changes that it makes.
     world.keeper.record(change(1));
@@ -179,7 +182,10 @@ fn so_many_changes_wait_and_no_more_are_admitted() {
     }
     idle.admit(Room::Spared).unwrap();
     idle.record(change(0));
-    assert_eq!(idle.admit(Room::Spared).unwrap_err().code, ErrorCode::Degraded);
+    assert_eq!(
+        idle.admit(Room::Spared).unwrap_err().code,
+        ErrorCode::Degraded
+    );
     disk.end();
 }
 

@@ -430,7 +430,7 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         ("revision", env!("MICRONODE_REVISION")),
         (
             "amnesia",
-            if node.keeper.is_none() {
+            if node.amnesia.is_on() {
                 "true"
             } else {
                 "false"

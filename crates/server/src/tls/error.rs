@@ -45,6 +45,31 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// The key at fault.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Unreadable { key, .. }
+            | Self::TooLarge { key, .. }
+            | Self::Content { key, .. } => key,
+            Self::Combination(_) | Self::SelfSigned(_) => "tls",
+        }
+    }
+
+    /// What is wrong, without anything of what stands there.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            Self::Combination(what) => what,
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "may not be read; a node that runs reads the directories that its files were in at \
+                 the start, and no others"
+            }
+            Self::Unreadable { .. } => "cannot be read",
+            Self::TooLarge { .. } => "is too large",
+            Self::Content { .. } => "does not hold what it should",
+            Self::SelfSigned(_) => "no certificate could be made",
+        }
+    }
+
     /// A file whose content is not accepted.
     pub(super) fn wrong(key: &'static str, path: &Path, what: impl Into<String>) -> Self {
         Self::Content {

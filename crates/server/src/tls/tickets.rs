@@ -23,8 +23,8 @@ struct Keys {
     /// Seals since then, and opens.
     current: RandomizedNonceKey,
     since_ms: u64,
-    /// Opens what it sealed before.
-    previous: Option<RandomizedNonceKey>,
+    /// Opens what it sealed before; with when it began.
+    previous: Option<(RandomizedNonceKey, u64)>,
 }
 
 impl Ticketer {
@@ -47,8 +47,16 @@ impl Ticketer {
         let mut keys = self.keys.write();
         let old = mem::replace(&mut keys.current, new);
         // A machine that slept may find that both have had their time.
-        keys.previous = (age < self.ttl * 2).then_some(old);
+        keys.previous = (age < self.ttl * 2).then_some((old, keys.since_ms));
         keys.since_ms = now_ms;
+    }
+
+    /// The age of the key, and of the one before it.
+    pub(super) fn ages_ms(&self, now_ms: u64) -> (u64, Option<u64>) {
+        let keys = self.keys.read();
+        let age = |since_ms: u64| now_ms.saturating_sub(since_ms);
+        let previous = keys.previous.as_ref().map(|(_, since_ms)| age(*since_ms));
+        (age(keys.since_ms), previous)
     }
 }
 
@@ -84,7 +92,8 @@ impl ProducesTickets for Ticketer {
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let (sealed, nonce) = ticket.split_last_chunk::<NONCE_LEN>()?;
         let keys = self.keys.read();
-        [Some(&keys.current), keys.previous.as_ref()]
+        let previous = keys.previous.as_ref().map(|(key, _)| key);
+        [Some(&keys.current), previous]
             .into_iter()
             .flatten()
             .find_map(|key| {
@@ -149,6 +158,17 @@ mod tests {
             assert!(tickets.decrypt(ticket).is_none(), "its key is gone");
         }
         assert!(tickets.decrypt(&next).is_some());
+    }
+
+    #[test]
+    fn keys_are_as_old_as_their_periods() {
+        let tickets = ticketer();
+        assert_eq!(tickets.ages_ms(START_MS + 7), (7, None));
+        tickets.rotate(START_MS + TTL_MS);
+        let ages = tickets.ages_ms(START_MS + TTL_MS + 5);
+        assert_eq!(ages, (5, Some(TTL_MS + 5)));
+        tickets.rotate(START_MS + TTL_MS * 3);
+        assert_eq!(tickets.ages_ms(START_MS + TTL_MS * 3), (0, None));
     }
 
     #[test]

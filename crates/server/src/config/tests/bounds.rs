@@ -44,6 +44,7 @@ const EDGES: &str = "
     auth.key_ttl                999ms      1s    1d                     86400001ms
     auth.token_ttl              999ms      1s    1d                     86400001ms
     auth.exchange_rps           0          1     1000                   1001
+    persist.interval            0ms        1ms   1m                     60001ms
 ";
 
 fn edges() -> impl Iterator<Item = (&'static Key, [&'static str; 4])> {
