@@ -7,6 +7,10 @@
 //! was. What is recorded first and what it depends on come in that order too: an object before the
 //! name that points at it, a message before its delivery.
 //!
+//! What was kept is put back before the engine is used, by `restore` of its parts: an object and
+//! then the names that point at it, and queues. Nothing of that is recorded, but for what has to
+//! make room for it.
+//!
 //! Without a journal a change costs one branch.
 //!
 //! Not here: where it is kept, when it is durable, who waits for that.
@@ -22,7 +26,8 @@ use crate::store::Object;
 /// Hears of changes, see the [module](self).
 pub trait Journal: Send + Sync {
     /// Takes note of a change. Called under the lock of what has changed: returns at once, and
-    /// does not call the engine.
+    /// does not call the engine. An object or a body in a change keeps its memory, and the charge
+    /// for it, for as long as the change is held.
     fn record(&self, change: Change);
 }
 
@@ -30,7 +35,8 @@ pub trait Journal: Send + Sync {
 /// clock of another start is another clock.
 #[derive(Clone)]
 pub enum Change {
-    /// An object is there. What was kept at its address before is replaced.
+    /// An object is there. What was kept at its address before, here as well as its place, is
+    /// replaced without a record of its own.
     ObjectStored {
         /// With all its bytes.
         object: Arc<Object>,
@@ -68,7 +74,7 @@ pub enum Change {
         /// As for a name that is set.
         revision: u64,
     },
-    /// A message was sent.
+    /// A message was sent. Its queue may be one that there was no record of before.
     MessageSent {
         /// The queue's number.
         queue: u64,
@@ -82,10 +88,11 @@ pub enum Change {
         sent_wall_ms: u64,
         /// When its delay is over; `None` if it had none.
         visible_at_wall_ms: Option<u64>,
-        /// The key under which it was sent.
+        /// The key under which it was sent. One that is kept already is replaced: its time is over.
         key: Option<KeptKey>,
     },
-    /// A message that is there has another state.
+    /// A message that is there has another state, or one that was recorded before. The end of a
+    /// delay is not recorded: its time was.
     MessageChanged {
         /// The queue's number.
         queue: u64,

@@ -20,6 +20,7 @@ mod object;
 mod order;
 mod pin;
 mod reader;
+mod record;
 mod room;
 mod sealed;
 mod shard;
@@ -192,18 +193,6 @@ impl Store {
         }
     }
 
-    /// Tells `journal` of every change, under the lock of the object's shard.
-    ///
-    /// # Panics
-    ///
-    /// If the store has clones already, whose changes might have gone unrecorded.
-    #[must_use]
-    pub fn journaled(mut self, journal: Arc<dyn Journal>) -> Self {
-        let shared = Arc::get_mut(&mut self.shared).expect("journaled before it is shared");
-        shared.journal = Some(journal);
-        self
-    }
-
     /// Admits an upload.
     ///
     /// # Errors
@@ -356,24 +345,6 @@ impl Store {
         })
     }
 
-    /// See [`Sealed::restore`].
-    fn restore(&self, now: Now, object: Object) -> Restored {
-        let address = *object.address();
-        // Declared before the lock, and so dropped (and wiped) after it.
-        let object = Arc::new(object);
-        let mut objects = self.shared.shards.of(&address).write();
-        let restored = objects.get(&address).unwrap_or(&object);
-        let outcome = if restored.is_expired(now) {
-            Restored::Expired
-        } else {
-            Restored::Readable
-        };
-        if Arc::ptr_eq(restored, &object) {
-            self.link(&mut objects, &object);
-        }
-        outcome
-    }
-
     /// For the holder of the object's shard lock.
     fn extend_expiry(&self, now: Now, object: &Arc<Object>, deadline: u64) {
         if deadline > object.expires_ms() {
@@ -382,13 +353,6 @@ impl Store {
                 address: *object.address(),
                 expires_at_wall_ms: object.expires_at_wall_ms(now),
             });
-        }
-    }
-
-    /// For the holder of the lock of the shard that has changed.
-    fn record(&self, change: impl FnOnce() -> Change) {
-        if let Some(journal) = &self.shared.journal {
-            journal.record(change());
         }
     }
 

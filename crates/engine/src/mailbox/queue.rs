@@ -104,7 +104,12 @@ impl Queue {
         self.end_due(terms, SETTLE_MESSAGES);
     }
 
+    #[inline]
     fn expire_keys(&mut self, now: Now, most: usize) {
+        // Most queues have none.
+        if self.keys.is_empty() {
+            return;
+        }
         let recorder = &self.recorder;
         self.keys.expire(now, most, |key| {
             if let Some(recorder) = recorder {
@@ -169,7 +174,7 @@ impl Queue {
         let body = std::mem::take(body);
         let slot = self.slots.insert(body, sequence, terms.now.wall_ms);
         self.enqueue(slot, delay_ms, terms);
-        self.record_sent(slot, key, terms.now);
+        self.record_sent(slot, key.as_ref(), terms.now);
         self.counters.sent += 1;
         self.was_sent_to = true;
         Ok(Sent {
@@ -179,6 +184,7 @@ impl Queue {
     }
 
     /// Remembers a key that was paid for; what is kept of it.
+    #[cold]
     fn remember(&mut self, terms: &Terms<'_>, of: Fingerprint, sequence: u64) -> KeptKey {
         let until_ms = terms.now.mono_ms.saturating_add(terms.config.window_ms);
         let expires_ms = self.keys.insert(of, sequence, until_ms);

@@ -198,6 +198,7 @@ impl Slab {
     }
 
     /// The room was reserved. The slot is in no list and no heap.
+    #[inline]
     pub(super) fn insert(&mut self, body: Bytes, sequence: u64, enqueued_wall_ms: u64) -> u32 {
         let slot = Slot {
             content: Some(Content {

@@ -5,6 +5,8 @@
 //!
 //! Not here: the upload itself, what an object is once it is stored.
 
+use std::sync::Arc;
+
 use micronode_protocol::Address;
 use micronode_protocol::group::group_count;
 
@@ -83,7 +85,8 @@ impl Sealed {
     /// Puts back an object that was kept, of which neither the observer nor the journal is told. It
     /// counts as used now. What is there already stays as it is.
     ///
-    /// The upload may have made room for it as any other does, and of that both are told.
+    /// The upload may have made room for it as any other does, and of that both are told. So names
+    /// follow the object that they point at, lest it make room for the next.
     pub fn restore(
         mut self,
         now: Now,
@@ -94,5 +97,25 @@ impl Sealed {
             expires_at_wall_ms.map_or(NEVER, |wall_ms| now.mono_at(wall_ms).min(NEVER - 1));
         self.object.date(now, stored_at_wall_ms, expires_ms);
         self.store.restore(now, self.object)
+    }
+}
+
+impl Store {
+    /// See [`Sealed::restore`].
+    fn restore(&self, now: Now, object: Object) -> Restored {
+        let address = *object.address();
+        // Declared before the lock, and so dropped (and wiped) after it.
+        let object = Arc::new(object);
+        let mut objects = self.shared.shards.of(&address).write();
+        let restored = objects.get(&address).unwrap_or(&object);
+        let outcome = if restored.is_expired(now) {
+            Restored::Expired
+        } else {
+            Restored::Readable
+        };
+        if Arc::ptr_eq(restored, &object) {
+            self.link(&mut objects, &object);
+        }
+        outcome
     }
 }

@@ -9,6 +9,7 @@ mod integrity;
 mod model;
 mod pins;
 mod reading;
+mod sealed;
 mod threads;
 
 use std::ops::Range;

@@ -19,8 +19,10 @@ fn visible_at_wall_ms(message: &Slot, now: Now) -> Option<u64> {
     (message.state == State::Delayed).then(|| now.wall_at(message.at_ms))
 }
 
+// Cold, so that a node without a journal does not pay for what it never does.
 impl Recorder {
-    fn sent(&self, message: &Slot, key: Option<KeptKey>, now: Now) {
+    #[cold]
+    fn sent(&self, message: &Slot, key: Option<&KeptKey>, now: Now) {
         self.journal.record(Change::MessageSent {
             queue: self.queue,
             name: Arc::clone(&self.name),
@@ -28,10 +30,11 @@ impl Recorder {
             body: message.body().clone(),
             sent_wall_ms: message.enqueued_wall_ms,
             visible_at_wall_ms: visible_at_wall_ms(message, now),
-            key,
+            key: key.copied(),
         });
     }
 
+    #[cold]
     fn changed(&self, message: &Slot, now: Now) {
         self.journal.record(Change::MessageChanged {
             queue: self.queue,
@@ -45,6 +48,7 @@ impl Recorder {
         });
     }
 
+    #[cold]
     fn removed(&self, message: &Slot) {
         self.journal.record(Change::MessageRemoved {
             queue: self.queue,
@@ -52,6 +56,7 @@ impl Recorder {
         });
     }
 
+    #[cold]
     pub(super) fn key_forgotten(&self, key: [u8; 32]) {
         self.journal.record(Change::KeyForgotten {
             queue: self.queue,
@@ -59,6 +64,7 @@ impl Recorder {
         });
     }
 
+    #[cold]
     fn forgotten(&self) {
         self.journal
             .record(Change::QueueForgotten { queue: self.queue });
@@ -66,13 +72,15 @@ impl Recorder {
 }
 
 impl Queue {
-    pub(super) fn record_sent(&self, slot: u32, key: Option<KeptKey>, now: Now) {
+    #[inline]
+    pub(super) fn record_sent(&self, slot: u32, key: Option<&KeptKey>, now: Now) {
         if let Some(recorder) = &self.recorder {
             recorder.sent(&self.slots[slot], key, now);
         }
     }
 
     /// Comes after every change of a message but the last, once it is complete.
+    #[inline]
     pub(super) fn record_changed(&self, slot: u32, now: Now) {
         if let Some(recorder) = &self.recorder {
             recorder.changed(&self.slots[slot], now);
@@ -80,6 +88,7 @@ impl Queue {
     }
 
     /// Comes before a message is removed.
+    #[inline]
     pub(super) fn record_removed(&self, slot: u32) {
         if let Some(recorder) = &self.recorder {
             recorder.removed(&self.slots[slot]);
