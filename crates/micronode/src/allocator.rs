@@ -1,15 +1,21 @@
-//! The binary's allocator: jemalloc, because it gives freed memory back.
+//! The binary's allocator: jemalloc, because it gives freed memory back, behind a layer that wipes
+//! it first.
 //!
 //! A store that is emptied should look empty from outside, and a budget that is filled twice by
 //! different threads must not cost twice the memory. How soon freed pages go back is set when
 //! jemalloc is compiled (`.cargo/config.toml`), in a build without that file after jemalloc's own
-//! 10 s; that they go back without further allocations is asked for here. The measurements are in
-//! `docs/decisions`.
+//! 10 s; that they go back without further allocations is asked for here. Wiping needs none of it.
+//! The measurements are in `docs/decisions`.
 
-use tikv_jemallocator::Jemalloc;
+mod wiping;
+
+#[cfg(test)]
+mod tests;
+
+use wiping::Wiping;
 
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: Wiping = Wiping;
 
 /// Starts jemalloc's background thread, which purges freed pages of a node that is idle. A system
 /// that refuses the thread leaves purging to later allocations.
