@@ -29,6 +29,7 @@ pub(crate) use scope::Scope;
 use crate::call::CallError;
 use crate::clock;
 use crate::config::{Auth, Config};
+use crate::locked::Locked;
 use crate::node::Node;
 use arc_swap::ArcSwap;
 use micronode_engine::Now;
@@ -86,7 +87,7 @@ impl Quota {
 pub(crate) struct Authority {
     dev: bool,
     /// Replaced as a whole when a key is: requests read it without a lock.
-    keys: ArcSwap<KeyRing>,
+    keys: ArcSwap<Locked<KeyRing>>,
     /// Held while one is being replaced.
     rotating: Mutex<()>,
     rates: TokenRates,
@@ -111,7 +112,7 @@ impl Authority {
         let rate = unauthenticated_rate(config.limits.rps);
         Self {
             dev: config.dev,
-            keys: ArcSwap::from_pointee(keys),
+            keys: ArcSwap::from_pointee(Locked::new(keys)),
             rotating: Mutex::default(),
             rates: TokenRates::default(),
             unauthenticated: RateLimiter::new(rate, UNAUTHENTICATED_BURST, started),
@@ -142,9 +143,9 @@ impl Authority {
             return;
         }
         let _rotating = self.rotating.lock();
-        let mut keys = KeyRing::clone(&self.keys.load());
+        let mut keys = KeyRing::clone(&***self.keys.load());
         keys.rotate(now.mono_ms, fresh);
-        self.keys.store(Arc::new(keys));
+        self.keys.store(Arc::new(Locked::new(keys)));
     }
 
     /// Who makes a request, if it may make it. `None` is whoever may do everything: nobody but in

@@ -159,6 +159,8 @@ pub struct Memory {
     pub budget: Budget,
     /// What gives way when the budget is full.
     pub eviction: Eviction,
+    /// Lock what is held in memory, once it is touched.
+    pub lock: bool,
 }
 
 /// Bytes of memory for something.
@@ -376,6 +378,7 @@ impl Default for Config {
             memory: Memory {
                 budget: Budget::Auto,
                 eviction: Eviction::Refuse,
+                lock: false,
             },
             tls: Tls {
                 cert: None,

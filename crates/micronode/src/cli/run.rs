@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::process;
 
 use clap::Args;
+use micronode_server::config::Loaded;
 use micronode_server::{Bound, RunError, Start};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -36,7 +37,14 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        allocator::measure_without_wiping();
         let loaded = self.config.load()?;
+        // First of all: what is protected is what comes after.
+        allocator::protect(
+            loaded.config.memory.lock,
+            workers(&loaded),
+            loaded.memory_bytes,
+        );
         micronode_server::check(&loaded)?;
         let destination = Destination::choose(self.token_fd, loaded.config.dev)?;
         let start = Start {
@@ -48,6 +56,14 @@ impl Run {
         allocator::return_memory_when_idle();
         micronode_server::run(start)?;
         Ok(Exit::Done)
+    }
+}
+
+/// Threads that will serve the data plane.
+fn workers(loaded: &Loaded) -> usize {
+    match loaded.config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
     }
 }
 
