@@ -31,6 +31,7 @@ mod planes;
 mod readiness;
 mod regular_file;
 mod reload;
+mod stack;
 mod supervisor;
 mod sweeper;
 mod tls;

@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::planes::{Connection, Ingress, accept_admin, accept_data, start_workers};
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
+use crate::stack;
 use crate::sweeper::sweep_queues;
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
@@ -269,6 +270,7 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
                 while node.store.expire(clock::now()).more {
                     tokio::task::yield_now().await;
                 }
+                stack::wipe_unused();
                 sleep(TICK).await;
             }
         }

@@ -70,8 +70,7 @@ pub(super) fn take_charge(arenas: usize, lockable: u64) -> io::Result<()> {
     let automatic = tikv_jemalloc_ctl::opt::narenas::read().map_err(refused)?;
     // SAFETY: the type is the one that jemalloc documents, and its own table lives for ever.
     let own = unsafe {
-        let own: *mut extent_hooks_s =
-            raw::read(b"arena.0.extent_hooks\0").map_err(refused)?;
+        let own: *mut extent_hooks_s = raw::read(b"arena.0.extent_hooks\0").map_err(refused)?;
         *own
     };
     let installed = extent_hooks_s {

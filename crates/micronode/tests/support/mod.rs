@@ -21,6 +21,7 @@ mod node;
 pub mod oap;
 mod random;
 mod response;
+mod scanner;
 pub mod tls;
 
 pub use connection::{Connection, chunked};
@@ -28,6 +29,7 @@ pub use node::Node;
 pub use oap::Oap;
 pub use random::Random;
 pub use response::{Response, assert_document, assert_problem};
+pub use scanner::{Hit, Scanner};
 
 use std::time::{Duration, Instant};
 
