@@ -12,7 +12,7 @@ use super::{extents, wiping};
 const FOR_KEYS: u64 = 1024 * 1024;
 
 /// Threads of a node beside its workers that allocate for longer than a moment.
-const OTHER_THREADS: usize = 6;
+const OTHER_THREADS: usize = 3;
 
 /// How the memory of this process is protected, as it is and not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
