@@ -6,6 +6,7 @@
 mod check;
 mod measure;
 mod rust_version;
+mod scan;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ commands:
   measure tls [--runs N]     the node's CPU time per connection: classical, hybrid, resumed
   measure mailbox [--runs N] messages per second over one OAP connection: send, take and ack
   measure waiting [--runs N] 10 000 parked receivers: the node's CPU time, and how soon one is woken
+  measure memory [--runs N]  10 000 objects of 64 KiB: memory and CPU time, and what deleting gives back
+  scan PID FILE              where in a process's memory the bytes of a file are, or pieces of them
 ";
 
 /// Why a command ended early.
@@ -67,6 +70,8 @@ fn main() -> ExitCode {
         ["measure", "tls", options @ ..] => measure::tls::run(options),
         ["measure", "mailbox", options @ ..] => measure::mailbox::run(options),
         ["measure", "waiting", options @ ..] => measure::waiting::run(options),
+        ["measure", "memory", options @ ..] => measure::memory::run(options),
+        ["scan", pid, file] => scan::run(pid, file),
         _ => Err(Failure::Usage(format!(
             "no such command: {}",
             words.join(" ")

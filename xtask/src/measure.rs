@@ -7,6 +7,7 @@
 
 mod frames;
 pub(crate) mod mailbox;
+pub(crate) mod memory;
 mod node;
 pub(crate) mod oap;
 pub(crate) mod tls;

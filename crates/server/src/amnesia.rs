@@ -25,34 +25,30 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, LogLevel};
 
-/// What is done about the memory that the node runs in, as whoever starts it says. Shown in
-/// `/proof` as it stands here.
-#[derive(Clone, Copy, Debug)]
+/// How the memory of the process is protected, as it is and not as it should be. Whoever starts the
+/// node has the allocator, and says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryProtection {
-    /// Whether what is freed is wiped, and by what.
-    pub wiping_allocator: &'static str,
-    /// How memory of objects and messages is kept out of dumps and off the swap.
-    pub object_memory: &'static str,
-}
-
-impl MemoryProtection {
-    const NOT_REPORTED: &str = "not reported";
-}
-
-impl Default for MemoryProtection {
-    fn default() -> Self {
-        Self {
-            wiping_allocator: Self::NOT_REPORTED,
-            object_memory: Self::NOT_REPORTED,
-        }
-    }
+    /// Whether what is freed is overwritten.
+    pub wipes: bool,
+    /// Whether a core dump of this process would have no memory in it at all.
+    pub dump_filter_is_empty: bool,
+    /// Bytes that the allocator has mapped without being able to keep them out of dumps.
+    pub dumped: u64,
+    /// Whether objects and buffers are to be locked once touched.
+    pub locks: bool,
+    /// Bytes of mappings that are.
+    pub locked: u64,
+    /// Bytes of mappings that are not, because the system or its limit refused.
+    pub not_locked: u64,
 }
 
 /// What holds a node to its promise.
 #[derive(Debug, Default)]
 pub(crate) struct Amnesia {
     pub(crate) sandbox: Sandbox,
-    pub(crate) memory: MemoryProtection,
+    /// `None` for a node whose memory is somebody else's.
+    pub(crate) memory: Option<fn() -> MemoryProtection>,
 }
 
 impl Amnesia {

@@ -29,6 +29,7 @@ pub(crate) use scope::Scope;
 use crate::call::CallError;
 use crate::clock;
 use crate::config::{Auth, Config};
+use crate::locked::Locked;
 use crate::node::Node;
 use arc_swap::ArcSwap;
 use micronode_engine::Now;
@@ -96,7 +97,7 @@ pub(crate) struct Authority {
     dev: bool,
     began_ms: u64,
     /// Replaced as a whole when a key is: requests read it without a lock.
-    keys: ArcSwap<KeyRing>,
+    keys: ArcSwap<Locked<KeyRing>>,
     /// Held while one is being replaced.
     rotating: Mutex<()>,
     rates: TokenRates,
@@ -122,7 +123,7 @@ impl Authority {
         Self {
             dev: config.dev,
             began_ms: now.mono_ms,
-            keys: ArcSwap::from_pointee(keys),
+            keys: ArcSwap::from_pointee(Locked::new(keys)),
             rotating: Mutex::default(),
             rates: TokenRates::default(),
             unauthenticated: RateLimiter::new(rate, UNAUTHENTICATED_BURST, started),
@@ -163,9 +164,9 @@ impl Authority {
             return;
         }
         let _rotating = self.rotating.lock();
-        let mut keys = KeyRing::clone(&self.keys.load());
+        let mut keys = KeyRing::clone(&***self.keys.load());
         keys.rotate(now.mono_ms, fresh);
-        self.keys.store(Arc::new(keys));
+        self.keys.store(Arc::new(Locked::new(keys)));
     }
 
     /// Who makes a request, if it may make it. `None` is whoever may do everything: nobody but in

@@ -163,6 +163,8 @@ pub struct Memory {
     pub budget: Budget,
     /// What gives way when the budget is full.
     pub eviction: Eviction,
+    /// Lock what is held in memory, once it is touched.
+    pub lock: bool,
 }
 
 /// Bytes of memory for something.
@@ -412,6 +414,7 @@ impl Default for Config {
             memory: Memory {
                 budget: Budget::Auto,
                 eviction: Eviction::Refuse,
+                lock: false,
             },
             tls: Tls {
                 cert: None,

@@ -13,6 +13,7 @@ use crate::planes::{Connection, Ingress, accept_admin, accept_data, start_worker
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, WatchedFile, watch_configuration};
 use crate::service_manager::ServiceManager;
+use crate::stack;
 use crate::sweeper::sweep_queues;
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
@@ -44,7 +45,7 @@ pub struct Start {
     /// The file to watch, when there is one.
     pub file: Option<PathBuf>,
     /// What is done about the memory that the node will use.
-    pub memory: MemoryProtection,
+    pub memory: fn() -> MemoryProtection,
     /// Called once, when files and the network are out of reach: for threads that are not the
     /// node's own. One that is started earlier is not restricted.
     pub restricted: Box<dyn FnOnce() + Send>,
@@ -213,7 +214,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     let readable = readable(&loaded.config, file.as_deref());
     let amnesia = Amnesia {
         sandbox: Sandbox::enter(readable, loaded.config.persist.dir.clone()),
-        memory,
+        memory: Some(memory),
     };
     amnesia.shortcomings().into_iter().for_each(log::missing);
     restricted();
@@ -321,6 +322,7 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
                 while node.store.expire(clock::now()).more {
                     tokio::task::yield_now().await;
                 }
+                stack::wipe_unused();
                 sleep(TICK).await;
             }
         }

@@ -4,7 +4,7 @@
 //! and a core's caches keep what the core just hashed. The accept loop runs elsewhere and hands a
 //! connection to the worker that has the fewest.
 
-use crate::{clock, log};
+use crate::{clock, log, stack};
 use micronode_protocol::limits::WORKER_BACKLOG;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::future::Future;
@@ -15,7 +15,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How often a worker looks at its own punctuality.
+/// How often a worker looks at its own punctuality, and clears its stack of what requests have left
+/// there.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Polls of tasks that are ready before sockets and timers are looked at again. A connection works
@@ -192,6 +193,7 @@ async fn probe(delay_ms: Arc<AtomicU64>) {
         tokio::time::sleep_until(due).await;
         let late = u64::try_from((clock::instant() - due).as_millis()).unwrap_or(u64::MAX);
         delay_ms.store(late, Relaxed);
+        stack::wipe_unused();
     }
 }
 

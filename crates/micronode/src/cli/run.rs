@@ -5,7 +5,8 @@ use std::os::fd::RawFd;
 use std::process;
 
 use clap::Args;
-use micronode_server::{Bound, MemoryProtection, RunError, Start};
+use micronode_server::config::Loaded;
+use micronode_server::{Bound, RunError, Start};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -36,21 +37,36 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        // First of all: what follows reads keys.
-        micronode_server::forbid_dumps();
+        allocator::measure_without_wiping();
         let loaded = self.config.load()?;
+        // First of all: what is protected is what comes after.
+        allocator::protect(
+            loaded.config.memory.lock,
+            workers(&loaded),
+            loaded.memory_bytes,
+        );
+        // Behind it, as what it writes is for dumps too; what follows reads keys.
+        micronode_server::forbid_dumps();
         micronode_server::check(&loaded)?;
         let destination = Destination::choose(self.token_fd, loaded.config.dev)?;
         let start = Start {
             loaded,
             file: self.config.file().map(ToOwned::to_owned),
             reload: Box::new(move || self.config.load()),
-            memory: MemoryProtection::default(),
+            memory: allocator::protection,
             restricted: Box::new(allocator::return_memory_when_idle),
             announce: Box::new(|bound| announce(bound, destination)),
         };
         micronode_server::run(start)?;
         Ok(Exit::Done)
+    }
+}
+
+/// Threads that will serve the data plane.
+fn workers(loaded: &Loaded) -> usize {
+    match loaded.config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
     }
 }
 

@@ -21,6 +21,7 @@ mod node;
 pub mod oap;
 mod random;
 mod response;
+mod scanner;
 pub mod tls;
 pub mod workload;
 
@@ -29,6 +30,7 @@ pub use node::Node;
 pub use oap::Oap;
 pub use random::Random;
 pub use response::{Response, assert_document, assert_problem};
+pub use scanner::{Hit, Scanner};
 
 use std::time::{Duration, Instant};
 

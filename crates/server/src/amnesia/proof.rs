@@ -5,6 +5,7 @@
 
 use super::dumps;
 use crate::clock;
+use crate::locked::locked_keys;
 use crate::node::Node;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -53,13 +54,23 @@ fn memory(node: &Node) -> Value {
         status.as_ref().and_then(kib).map(|kib| kib * 1024)
     };
     let machine = sysinfo();
+    let memory = node.amnesia.memory.map(|protection| protection());
+    let keys = locked_keys();
     let swap = machine.totalswap.saturating_mul(machine.mem_unit.into());
     json!({
         "locked_bytes": of_process(|status| status.vmlck),
         "swapped_bytes": of_process(|status| status.vmswap),
         "machine_swap_bytes": swap,
-        "wiping_allocator": node.amnesia.memory.wiping_allocator,
-        "object_memory": node.amnesia.memory.object_memory,
+        "wiping_allocator": memory.map(|memory| memory.wipes),
+        "in_dumps": memory.map(|memory| !memory.dump_filter_is_empty),
+        "mapped_in_dumps_bytes": memory.map(|memory| memory.dumped),
+        "lock": memory.map(|memory| json!({
+            "asked": memory.locks,
+            "mapped_locked_bytes": memory.locked,
+            "mapped_refused_bytes": memory.not_locked,
+        })),
+        "keys_locked": keys.locked,
+        "keys_refused": keys.refused,
     })
 }
 

@@ -549,6 +549,11 @@ pub static KEYS: &[Key] = &[
     )
     .flag("--eviction"),
     Key::any(
+        "memory.lock",
+        Field::Flag(place!(memory.lock)),
+        "Keep objects, messages and buffers out of swap (mlock, as they are touched), as far as the system lets the process; keys are kept out of it in any case.",
+    ),
+    Key::any(
         "tls.cert",
         path!(tls.cert),
         "File of the certificate and its chain, PEM; with it, the data listeners speak TLS 1.3 only.",

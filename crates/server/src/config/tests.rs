@@ -187,6 +187,7 @@ fn the_defaults_are_the_documented_ones() {
         ("metrics.queue_names", "false"),
         ("memory.budget", "auto"),
         ("memory.eviction", "refuse"),
+        ("memory.lock", "false"),
         ("tls.cert", ""),
         ("tls.key", ""),
         ("tls.client_ca", ""),

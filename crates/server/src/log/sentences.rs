@@ -171,3 +171,9 @@ pub(crate) fn writer_panicked() {
 pub(crate) fn not_kept(changes: u64) {
     tracing::error!(changes, "the disk did not take the last changes");
 }
+
+/// Keys are where the system may put them.
+pub(crate) fn keys_not_locked(cause: impl Into<Cause>) {
+    let error = cause.into();
+    tracing::warn!(%error, "the system does not lock memory: keys may be swapped out");
+}

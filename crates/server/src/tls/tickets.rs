@@ -5,6 +5,7 @@
 //! it whatever could be done with a ticket that somebody has recorded. Time is passed in, in
 //! milliseconds of a clock that goes on while the machine sleeps.
 
+use crate::locked::Locked;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use parking_lot::RwLock;
 use rustls::server::ProducesTickets;
@@ -21,16 +22,34 @@ pub(super) struct Ticketer {
 
 struct Keys {
     /// Seals since then, and opens.
-    current: RandomizedNonceKey,
+    current: Key,
     since_ms: u64,
     /// Opens what it sealed before; with when it began.
-    previous: Option<(RandomizedNonceKey, u64)>,
+    previous: Option<(Key, u64)>,
+}
+
+/// A key lies in memory of its own. The library's copy, which cannot be locked, is made for each
+/// ticket anew and cleansed with it.
+struct Key(Locked<Zeroizing<[u8; 32]>>);
+
+impl Key {
+    fn random() -> Self {
+        let mut key = Locked::new(Zeroizing::new([0; 32]));
+        getrandom::fill(&mut **key).expect("a system that has booted has random numbers");
+        Self(key)
+    }
+
+    /// Nonces are random, and the mode of operation forgives a nonce that comes twice.
+    fn cipher(&self) -> RandomizedNonceKey {
+        let bytes: &[u8] = &**self.0;
+        RandomizedNonceKey::new(&AES_256_GCM_SIV, bytes).expect("the key has the cipher's length")
+    }
 }
 
 impl Ticketer {
     pub(super) fn new(ttl: Duration, now_ms: u64) -> Self {
         let keys = RwLock::new(Keys {
-            current: random_key(),
+            current: Key::random(),
             since_ms: now_ms,
             previous: None,
         });
@@ -43,7 +62,7 @@ impl Ticketer {
         if age < self.ttl {
             return;
         }
-        let new = random_key();
+        let new = Key::random();
         let mut keys = self.keys.write();
         let old = mem::replace(&mut keys.current, new);
         // A machine that slept may find that both have had their time.
@@ -58,14 +77,6 @@ impl Ticketer {
         let previous = keys.previous.as_ref().map(|(_, since_ms)| age(*since_ms));
         (age(keys.since_ms), previous)
     }
-}
-
-/// The library wipes its copy when the key is dropped. Nonces are random, and the mode of operation
-/// forgives a nonce that comes twice.
-fn random_key() -> RandomizedNonceKey {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes).expect("a system that has booted has random numbers");
-    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*bytes).expect("the key has the cipher's length")
 }
 
 impl ProducesTickets for Ticketer {
@@ -83,6 +94,7 @@ impl ProducesTickets for Ticketer {
         let keys = self.keys.read();
         let nonce = keys
             .current
+            .cipher()
             .seal_in_place_append_tag(Aad::empty(), &mut sealed)
             .ok()?;
         sealed.extend_from_slice(nonce.as_ref());
@@ -99,7 +111,10 @@ impl ProducesTickets for Ticketer {
             .find_map(|key| {
                 let mut opened = sealed.to_vec();
                 let nonce = Nonce::assume_unique_for_key(*nonce);
-                let plain = key.open_in_place(nonce, Aad::empty(), &mut opened).ok()?;
+                let plain = key
+                    .cipher()
+                    .open_in_place(nonce, Aad::empty(), &mut opened)
+                    .ok()?;
                 let length = plain.len();
                 opened.truncate(length);
                 Some(opened)
