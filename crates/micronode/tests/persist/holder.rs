@@ -260,15 +260,11 @@ impl Holder {
         self.receipts.clear();
         let mut leased = self.lease(&mut connection).unwrap();
         match self.unsure.take() {
-            Some(Step::Put(bytes)) => {
-                if read(&mut connection, &address(&bytes)).is_some() {
-                    self.stored(&bytes);
-                }
+            Some(Step::Put(bytes)) if read(&mut connection, &address(&bytes)).is_some() => {
+                self.stored(&bytes);
             }
-            Some(Step::Delete(address)) => {
-                if read(&mut connection, &address).is_none() {
-                    self.gone(&address);
-                }
+            Some(Step::Delete(address)) if read(&mut connection, &address).is_none() => {
+                self.gone(&address);
             }
             Some(Step::SetName(name, address)) => {
                 if let Some(pointer) = pointer(&mut connection, &name)
@@ -278,10 +274,8 @@ impl Holder {
                     self.names.insert(name, pointer);
                 }
             }
-            Some(Step::DeleteName(name)) => {
-                if pointer(&mut connection, &name).is_none() {
-                    self.names.remove(&name);
-                }
+            Some(Step::DeleteName(name)) if pointer(&mut connection, &name).is_none() => {
+                self.names.remove(&name);
             }
             Some(Step::Send(key, body)) => {
                 let (id, duplicate) = self.send(&mut connection, &key, &body).unwrap();
@@ -297,7 +291,8 @@ impl Holder {
                     }
                 }
             }
-            None => {}
+            // It has not happened.
+            _ => {}
         }
         for (address, bytes) in &self.objects {
             let found = read(&mut connection, address);

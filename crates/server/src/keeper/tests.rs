@@ -74,12 +74,12 @@ fn revision(change: &Change) -> u64 {
 struct World {
     keeper: Arc<Keeper>,
     disk: Told,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::SyncSender<Order>,
     thread: JoinHandle<()>,
 }
 
 fn world(waits: bool) -> World {
-    let (orders, told) = mpsc::channel();
+    let (orders, told) = mpsc::sync_channel(128);
     let disk = Told {
         orders: Arc::new(Mutex::new(told)),
         taken: Arc::default(),
