@@ -117,6 +117,7 @@ fn check_bounds(config: &Config) {
         admin,
         oap: _,
         dev: _,
+        amnesia: _,
         workers,
         pin_workers: _,
         limits: node,
@@ -125,6 +126,7 @@ fn check_bounds(config: &Config) {
         auth,
         routes,
         metrics: _,
+        persist,
         log: _,
     } = config;
     assert!(bind != admin || bind.port() == 0);
@@ -173,6 +175,9 @@ fn check_bounds(config: &Config) {
     assert!((1..=limits::MAX_DELIVERIES_MAX).contains(&queue.max_deliveries));
     let window = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
     assert!(window.contains(&queue.idempotency_window));
+
+    let interval = limits::PERSIST_INTERVAL_MIN..=limits::PERSIST_INTERVAL_MAX;
+    assert!(interval.contains(&persist.interval));
 
     assert!(routes.len() <= limits::ROUTES);
     for (index, route) in routes.iter().enumerate() {
