@@ -23,6 +23,7 @@ commands:
   measure mailbox [--runs N] messages per second over one OAP connection: send, take and ack
   measure waiting [--runs N] 10 000 parked receivers: the node's CPU time, and how soon one is woken
   measure memory [--runs N]  10 000 objects of 64 KiB: memory and CPU time, and what deleting gives back
+  measure persist [--runs N] kept on disk: small objects per second, and a killed node's way back
   scan PID FILE              where in a process's memory the bytes of a file are, or pieces of them
 ";
 
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         ["measure", "mailbox", options @ ..] => measure::mailbox::run(options),
         ["measure", "waiting", options @ ..] => measure::waiting::run(options),
         ["measure", "memory", options @ ..] => measure::memory::run(options),
+        ["measure", "persist", options @ ..] => measure::persist::run(options),
         ["scan", pid, file] => scan::run(pid, file),
         _ => Err(Failure::Usage(format!(
             "no such command: {}",

@@ -5,11 +5,13 @@
 //! over a plain socket, so that no client's start is measured with the node's. The other
 //! measurements are in modules of their own.
 
+mod client;
 mod frames;
 pub(crate) mod mailbox;
 pub(crate) mod memory;
 mod node;
 pub(crate) mod oap;
+pub(crate) mod persist;
 pub(crate) mod tls;
 pub(crate) mod waiting;
 

@@ -4,16 +4,14 @@
 //! One connection of HTTP/1.1, one request at a time. Resident memory is the system's count. A run
 //! that holds more than it may, or gives back too little or too late, fails.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::client::{Client, object};
 use super::oap::TICKS;
 use super::{Failure, Node, SETTLE, head, now, release_binary, row, runs};
-use crate::io;
 
 /// Runs unless told otherwise.
 const RUNS: usize = 5;
@@ -27,8 +25,6 @@ const EMPTY_KIB: u64 = 64 * 1024;
 /// ... after this at the latest.
 const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Longest body that is read.
-const ANSWER_BYTES: usize = 1 << 20;
 
 /// Builds the release binary, and prints a table of what `--runs` nodes did.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
@@ -68,7 +64,7 @@ fn measure(node: &Node) -> Result<[f64; 9], Failure> {
     let begun = node.cpu_ticks()?;
     let mut paths = Vec::new();
     for number in 0..OBJECTS {
-        let answer = client.ask("POST", "/put", &object(number))?;
+        let answer = client.ask("POST", "/put", &object(number, OBJECT_BYTES))?;
         let answer: Value = serde_json::from_slice(&answer)
             .map_err(|error| Failure::Wrong(format!("a strange answer to a put: {error}")))?;
         let address = answer["address"].as_str().unwrap_or_default();
@@ -115,19 +111,6 @@ fn measure(node: &Node) -> Result<[f64; 9], Failure> {
     ])
 }
 
-/// Bytes that no two objects have in common.
-fn object(number: u64) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(OBJECT_BYTES);
-    while bytes.len() < OBJECT_BYTES {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes
-}
-
 /// What the node says that objects take, in bytes.
 fn counted(node: &Node) -> Result<f64, Failure> {
     let mut client = Client::connect(node.admin)?;
@@ -138,53 +121,4 @@ fn counted(node: &Node) -> Result<f64, Failure> {
     value
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| Failure::Wrong("the node does not tell its memory".to_owned()))
-}
-
-struct Client {
-    stream: BufReader<TcpStream>,
-    host: SocketAddr,
-}
-
-impl Client {
-    fn connect(host: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(host).map_err(io("connecting"))?;
-        stream.set_nodelay(true).map_err(io("connecting"))?;
-        let stream = BufReader::with_capacity(OBJECT_BYTES, stream);
-        Ok(Self { stream, host })
-    }
-
-    /// One exchange; the body of its answer.
-    fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
-        let (host, length) = (self.host, body.len());
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
-        let written = self.stream.get_mut().write_all(request.as_bytes());
-        let written = written.and_then(|()| self.stream.get_mut().write_all(body));
-        written.map_err(io("asking the node"))?;
-        let (mut status, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            let read = self.stream.read_line(&mut line);
-            if read.map_err(io("an answer"))? == 0 {
-                return Err(Failure::Wrong("the node has closed".to_owned()));
-            }
-            let line = line.trim_end().to_ascii_lowercase();
-            if status.is_empty() {
-                status.clone_from(&line);
-            }
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        if !status.contains(" 20") || length > ANSWER_BYTES {
-            return Err(Failure::Wrong(format!("{method} {path}: {status}")));
-        }
-        let mut answer = vec![0; length];
-        let read = self.stream.read_exact(&mut answer);
-        read.map_err(io("an answer"))?;
-        Ok(answer)
-    }
 }
