@@ -268,7 +268,7 @@ async fn put(node: &Node, call: Put) -> Result<Reply, CallError> {
     }
     let sealed = upload.seal()?;
     let place = match spool {
-        Some(spool) => spool.finish(sealed.size()).await?,
+        Some(spool) => spool.finish().await?,
         None => None,
     };
     let stored = sealed.insert(clock::now(), place.as_ref().and_then(Place::number))?;

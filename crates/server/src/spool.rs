@@ -19,8 +19,9 @@ use crate::keeper::refused;
 /// See the [module](self). Dropped unfinished, it leaves nothing.
 pub(crate) struct Spool {
     staging: Arc<dyn Staging>,
-    /// The first piece, which may be all.
-    first: Option<Bytes>,
+    /// The first bytes, which may be all: to make a file and remove it again takes as long as a
+    /// sync, while there is one. A copy, as pieces may be many and small.
+    held: Vec<u8>,
     writer: Option<Writer>,
 }
 
@@ -38,7 +39,7 @@ impl Spool {
     pub(crate) const fn new(staging: Arc<dyn Staging>) -> Self {
         Self {
             staging,
-            first: None,
+            held: Vec::new(),
             writer: None,
         }
     }
@@ -50,13 +51,14 @@ impl Spool {
     /// If the disk does not take them.
     pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), CallError> {
         if self.writer.is_none() {
-            if self.first.is_none() && piece.len() as u64 <= INLINE_OBJECT_BYTES {
-                self.first = Some(piece);
+            if (self.held.len() + piece.len()) as u64 <= INLINE_OBJECT_BYTES {
+                self.held.extend_from_slice(&piece);
                 return Ok(());
             }
             self.writer = Some(start(Arc::clone(&self.staging)));
-            if let Some(first) = self.first.take() {
-                self.pass(Piece::Bytes(first)).await?;
+            let held = std::mem::take(&mut self.held);
+            if !held.is_empty() {
+                self.pass(Piece::Bytes(held.into())).await?;
             }
         }
         self.pass(Piece::Bytes(piece)).await
@@ -73,15 +75,12 @@ impl Spool {
         self.over().await.map(drop)
     }
 
-    /// All `size` bytes have come: where they are, unless that is to be where their change is.
+    /// All bytes have come: where they are, unless that is to be where their change is.
     ///
     /// # Errors
     ///
     /// As for [`write`](Self::write).
-    pub(crate) async fn finish(mut self, size: u64) -> Result<Option<Place>, CallError> {
-        if size <= INLINE_OBJECT_BYTES {
-            return Ok(None);
-        }
+    pub(crate) async fn finish(mut self) -> Result<Option<Place>, CallError> {
         self.pass(Piece::End).await?;
         self.over().await
     }
