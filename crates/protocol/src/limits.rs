@@ -452,13 +452,15 @@ pub const PERSIST_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Longest.
 pub const PERSIST_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Changes that have happened and are not on disk: with as many, requests that make more are
-/// refused. Beyond it come only those that the passing of time makes, of what was there already.
+/// refused, and what takes many turns waits between them. Beyond it come only what requests under
+/// way make, and the passing of time of what was there already. A change takes some 200 bytes, and
+/// what it refers to is charged until it is written.
 pub const PERSIST_BACKLOG: usize = 65_536;
 /// Changes that are written as one transaction.
 pub const PERSIST_BATCH: usize = 4096;
 /// Messages that a subscription leases at once where leases are kept, because they wait for the
 /// disk together.
-pub const PERSIST_LEASES: usize = 64;
+pub const PERSIST_LEASES: usize = 16;
 /// Of an object on its way to disk, so many bytes at most are not durable before the last are there.
 pub const STAGED_SYNC_BYTES: u64 = 16 * MIB as u64;
 /// Pieces of an upload that wait to be written to disk.

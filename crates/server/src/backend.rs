@@ -30,7 +30,7 @@ pub trait Backend: Send {
     /// The part that all threads share.
     fn staging(&self) -> Arc<dyn Staging>;
 
-    /// The key that ids of messages and receipts are made with. It is kept, so that they mean the
+    /// The key that ids of messages are made with, and idempotency keys hashed. It is kept, so that they mean the
     /// same after the next start.
     fn mailbox_key(&self) -> [u8; 32];
 

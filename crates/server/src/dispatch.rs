@@ -28,9 +28,10 @@ pub(crate) async fn dispatch(node: &Node, call: Call) -> Result<Reply, CallError
         return carry_out(node, call).await;
     };
     keeper.admit(room)?;
-    let reply = carry_out(node, call).await?;
+    let reply = carry_out(node, call).await;
+    // A refusal too: it may tell of a change that somebody else has made.
     keeper.settled().await?;
-    Ok(reply)
+    reply
 }
 
 async fn carry_out(node: &Node, call: Call) -> Result<Reply, CallError> {
@@ -222,7 +223,7 @@ async fn purge(node: &Node, queue: &Queue) -> Result<Reply, CallError> {
     loop {
         match purge.turn(clock::now()) {
             Some(removed) => return Ok(Reply::Purged(removed)),
-            None => yield_now().await,
+            None => turn_over(node).await?,
         }
     }
 }
@@ -234,8 +235,17 @@ async fn redrive(node: &Node, queue: &Queue, limit: u32) -> Result<Reply, CallEr
     loop {
         match redrive.turn(clock::now()) {
             Some(redriven) => return Ok(Reply::Redriven(redriven)),
-            None => yield_now().await,
+            None => turn_over(node).await?,
         }
+    }
+}
+
+/// Between two turns of what takes many: others have one, and the disk gets behind.
+async fn turn_over(node: &Node) -> Result<(), CallError> {
+    yield_now().await;
+    match &node.keeper {
+        Some(keeper) => keeper.room().await,
+        None => Ok(()),
     }
 }
 

@@ -22,7 +22,7 @@ use micronode_protocol::limits::{PERSIST_BACKLOG, PERSIST_BATCH, PERSIST_RETRY};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::backend::{Backend, BackendError, Staging};
+use crate::backend::{Backend, BackendError, Committed, Staging};
 use crate::call::{CallError, Room};
 use crate::log;
 use crate::metrics::histogram::Histogram;
@@ -45,7 +45,9 @@ pub(crate) struct Keeper {
 /// Why nothing can be kept for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// There is no room.
+    /// There is little room, which is for what frees some.
+    Low,
+    /// There is none.
     Full,
     /// It does not work.
     Broken,
@@ -115,15 +117,41 @@ impl Keeper {
             return Err(refused(failing));
         }
         if room == Room::Needed && self.is_full.load(Relaxed) {
-            return Err(refused(Failure::Full));
+            return Err(refused(Failure::Low));
         }
-        if self.backlog.lock().changes.len() >= PERSIST_BACKLOG {
+        if self.pending() >= PERSIST_BACKLOG {
             return Err(CallError::new(
                 ErrorCode::Degraded,
                 "more waits to be written to disk than may; come back later",
             ));
         }
         Ok(())
+    }
+
+    /// Waits until there is room for changes among those that wait to be written.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub(crate) async fn room(&self) -> Result<(), CallError> {
+        let mut progress = self.progress.subscribe();
+        loop {
+            let now = *progress.borrow_and_update();
+            match now.failing {
+                Some(failing) => return Err(refused(failing)),
+                None if self.pending() < PERSIST_BACKLOG => return Ok(()),
+                // The sender is in `self`.
+                None => drop(progress.changed().await),
+            }
+        }
+    }
+
+    /// Waits until the disk works, and has caught up so far that more may be changed.
+    pub(crate) async fn works(&self) {
+        let mut progress = self.progress.subscribe();
+        while self.admit(Room::Spared).is_err() {
+            drop(progress.changed().await);
+        }
     }
 
     /// Waits until all that has been recorded is durable.
@@ -154,9 +182,10 @@ impl Keeper {
     }
 
     /// Changes that have happened and are not durable.
-    pub(crate) fn pending(&self) -> u64 {
+    pub(crate) fn pending(&self) -> usize {
         let recorded = self.backlog.lock().recorded;
-        recorded.saturating_sub(self.progress.borrow().durable)
+        let pending = recorded.saturating_sub(self.progress.borrow().durable);
+        usize::try_from(pending).unwrap_or(usize::MAX)
     }
 
     /// Starts the thread that writes. It ends after [`close`](Self::close), when all is written
@@ -187,12 +216,15 @@ impl Keeper {
             if !self.next(&mut batch, pause) {
                 return;
             }
-            for part in batch.chunks(PERSIST_BATCH) {
-                if !self.commit(backend.as_mut(), part) {
+            while !batch.is_empty() {
+                let part = batch.len().min(PERSIST_BATCH);
+                if !self.commit(backend.as_mut(), &batch[..part]) {
                     return;
                 }
+                // What is written is let go of, with the memory that it kept.
+                batch.drain(..part);
             }
-            batch.clear();
+            batch.shrink_to(PERSIST_BATCH);
         }
     }
 
@@ -204,10 +236,8 @@ impl Keeper {
             self.work.wait_for(&mut backlog, PERSIST_RETRY);
         }
         if !self.waits && !backlog.is_closed && !backlog.changes.is_empty() {
-            // More will come in the time that may be lost.
-            drop(backlog);
-            std::thread::sleep(pause);
-            backlog = self.backlog.lock();
+            // More will come in the time that may be lost, unless the node ends.
+            self.work.wait_for(&mut backlog, pause);
         }
         std::mem::swap(batch, &mut backlog.changes);
         !(batch.is_empty() && backlog.is_closed)
@@ -217,12 +247,18 @@ impl Keeper {
     fn commit(&self, backend: &mut dyn Backend, batch: &[Change]) -> bool {
         loop {
             let committed = self.latency.time(|| backend.commit(batch));
-            let Err(error) = committed else {
-                self.progress.send_modify(|progress| {
-                    progress.durable += batch.len() as u64;
-                    progress.failing = None;
-                });
-                return true;
+            let error = match committed {
+                Ok(Committed { damaged }) => {
+                    if damaged > 0 {
+                        log::damaged_in_memory(damaged);
+                    }
+                    self.progress.send_modify(|progress| {
+                        progress.durable += batch.len() as u64;
+                        progress.failing = None;
+                    });
+                    return true;
+                }
+                Err(error) => error,
             };
             self.failures.fetch_add(1, Relaxed);
             let failure = Failure::from(&error);
@@ -257,7 +293,10 @@ impl Drop for Broken<'_> {
 /// Nothing has been changed.
 pub(crate) fn refused(failure: Failure) -> CallError {
     let detail = match failure {
-        Failure::Full => "the disk is full: delete objects, or make room on it; reads are served",
+        Failure::Low => {
+            "there is little room on the disk: delete objects, or make some; reads are served"
+        }
+        Failure::Full => "the disk is full: make room on it; reads are served",
         Failure::Broken => "the disk fails, and changes are refused; reads are served",
     };
     CallError::new(ErrorCode::Degraded, detail)
@@ -266,7 +305,9 @@ pub(crate) fn refused(failure: Failure) -> CallError {
 /// It has been changed, and may be forgotten again.
 fn unsettled(failure: Failure) -> CallError {
     let detail = match failure {
-        Failure::Full => "the disk is full: this has been done, and lasts when there is room again",
+        Failure::Low | Failure::Full => {
+            "the disk is full: this has been done, and lasts when there is room again"
+        }
         Failure::Broken => "the disk fails: this has been done, and lasts when it works again",
     };
     CallError::new(ErrorCode::Degraded, detail)

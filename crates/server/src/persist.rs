@@ -113,7 +113,7 @@ impl Writer {
         }
         let left = self.keeper.pending();
         if left > 0 {
-            log::not_kept(left);
+            log::not_kept(left as u64);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{extents, wiping};
 /// Of a limited number of bytes that may be locked, so many are left for keys.
 const FOR_KEYS: u64 = 1024 * 1024;
 
-/// Threads of a node beside its workers that allocate for longer than a moment.
+/// Threads of a node beside those that allocate for longer than a moment.
 const OTHER_THREADS: usize = 3;
 
 /// As it is now.
@@ -41,17 +41,17 @@ fn dump_filter() -> Option<u32> {
     u32::from_str_radix(text.trim(), 16).ok()
 }
 
-/// Keeps memory out of dumps, and with `lock` out of swap, for a node of `workers` workers that
+/// Keeps memory out of dumps, and with `lock` out of swap, for a node of so many `threads` that
 /// holds `budget` bytes. Called once, before there are other threads and before a sandbox. What
 /// cannot be had is said on stderr, and by [`protection`].
-pub(crate) fn protect(lock: bool, workers: usize, budget: u64) {
+pub(crate) fn protect(lock: bool, threads: usize, budget: u64) {
     if let Err(error) = fs::write(DUMP_FILTER, "0") {
         eprintln!(
             "warning: a core dump may have memory of this node in it: {DUMP_FILTER}: {error}"
         );
     }
     let lockable = if lock { lockable(budget) } else { 0 };
-    let done = extents::take_charge(workers + OTHER_THREADS, lockable);
+    let done = extents::take_charge(threads + OTHER_THREADS, lockable);
     let MemoryProtection {
         dumped, not_locked, ..
     } = protection();

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::process;
 
 use clap::Args;
+use micronode_protocol::limits::LOAD_THREADS;
 use micronode_server::config::Loaded;
 use micronode_server::{Bound, RunError, Start};
 use serde_json::json;
@@ -42,7 +43,7 @@ impl Run {
         // First of all: what is protected is what comes after.
         allocator::protect(
             loaded.config.memory.lock,
-            workers(&loaded),
+            threads(&loaded),
             loaded.memory_bytes,
         );
         // Behind it, as what it writes is for dumps too; what follows reads keys.
@@ -62,12 +63,20 @@ impl Run {
     }
 }
 
-/// Threads that will serve the data plane.
-fn workers(loaded: &Loaded) -> usize {
-    match loaded.config.workers {
+/// Threads that will hold objects: those that serve the data plane, and those that take back what
+/// was kept.
+fn threads(loaded: &Loaded) -> usize {
+    let workers = match loaded.config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
-    }
+    };
+    let loaders = loaded
+        .config
+        .persist
+        .dir
+        .as_ref()
+        .map_or(0, |_| LOAD_THREADS + 1);
+    workers + loaders
 }
 
 /// A node whose stdout is gone goes on: it is ready all the same.

@@ -102,7 +102,7 @@ fn names_come_back_with_their_revisions_and_go_on_from_there() {
         json!([{ "name": "a", "address": two_address, "revision": 3 }])
     );
     assert_eq!(node.request("DELETE", &two, &[], b"").status, 409, "pinned");
-    assert_eq!(set(&node, "c", &one), 5, "no revision is used twice");
+    assert!(set(&node, "c", &one) > 4, "no revision is used twice");
 }
 
 #[test]

@@ -138,6 +138,9 @@ pub enum Unfit {
     /// An object.
     #[error("the objects that are kept do not fit: {0}")]
     Object(PutError),
+    /// Objects that names point at, which do not make room.
+    #[error("the objects that names point at do not fit into memory")]
+    Named,
     /// Names.
     #[error("the names that are kept do not fit: {0}")]
     Name(SetError),

@@ -177,3 +177,11 @@ pub(crate) fn keys_not_locked(cause: impl Into<Cause>) {
     let error = cause.into();
     tracing::warn!(%error, "the system does not lock memory: keys may be swapped out");
 }
+
+/// Objects whose bytes in memory are not what they were are not kept.
+pub(crate) fn damaged_in_memory(objects: u64) {
+    tracing::error!(
+        objects,
+        "damaged in memory before they were kept: objects are gone"
+    );
+}

@@ -41,12 +41,23 @@ struct Start {
 
 impl Start {
     fn new(disk: &MemoryDisk, now: Now, budget: u64) -> Result<(Self, Loaded), LoadError> {
+        let (start, loaded) = Self::evicting(disk, now, budget, Eviction::Refuse)?;
+        assert_eq!(start.journal.0.lock().len(), 0, "nothing has changed");
+        Ok((start, loaded))
+    }
+
+    fn evicting(
+        disk: &MemoryDisk,
+        now: Now,
+        budget: u64,
+        eviction: Eviction,
+    ) -> Result<(Self, Loaded), LoadError> {
         let mut backend = LocalBackend::open_on(Arc::new(disk.clone()), KEY).unwrap();
         let journal = Arc::new(Recorder::default());
         let told = || Arc::clone(&journal) as Arc<dyn Journal>;
         let budget = Budget::new(budget);
         let config = StoreConfig {
-            eviction: Eviction::Refuse,
+            eviction,
             max_object_bytes: BUDGET,
         };
         let store = Store::new(config, budget.clone()).journaled(told());
@@ -66,7 +77,6 @@ impl Start {
         let engine = (store.clone(), names.clone(), mailbox.clone());
         let mut restore = EngineRestore::new(now, engine.0, engine.1, engine.2);
         let loaded = backend.load(now.wall_ms, &mut restore)?;
-        assert_eq!(journal.0.lock().len(), 0, "nothing has changed");
         let start = Self {
             now,
             backend,
@@ -188,8 +198,9 @@ fn an_engine_comes_back_from_a_cut() {
     for (address, bytes) in kept.iter().zip(&bytes) {
         assert_eq!(node.read(address).as_ref(), Some(bytes));
     }
-    assert_eq!(node.names.get("name"), Some((named, 1)));
-    assert_eq!(node.names.revision(), 3);
+    // Each start counts on from its clock, and what was given out stays.
+    assert_eq!(node.names.get("name"), Some((named, 1_000_000_001)));
+    assert_eq!(node.names.revision(), 1_010_000_000);
     assert_eq!(node.read(&named).unwrap(), b"kept by a name");
     assert_eq!(node.read(&brief), None);
 
@@ -225,4 +236,60 @@ fn what_does_not_fit_is_said_and_kept() {
     assert!(error.to_string().contains("memory budget"), "{error}");
     let (node, _) = Start::new(&disk, now, BUDGET).unwrap();
     assert_eq!(node.read(&address), Some(bytes));
+}
+
+/// Objects came back before the names that pin them, and made room for each other: a cache that was
+/// started with less memory lost what names pointed at, and the names with it.
+#[test]
+fn where_there_is_too_little_room_only_what_no_name_points_at_makes_some() {
+    let disk = MemoryDisk::new();
+    let now = Now {
+        mono_ms: 1,
+        wall_ms: 1_000_000,
+    };
+    let mut random = Random::new(3);
+    let (mut node, _) = Start::evicting(&disk, now, BUDGET, Eviction::Lru).unwrap();
+    let objects: Vec<_> = (0..40).map(|_| random.bytes(50_000)).collect();
+    let kept: Vec<_> = objects.iter().map(|bytes| node.put(bytes, None)).collect();
+    for (number, address) in kept
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| number % 4 == 0)
+    {
+        let name = format!("name-{number}");
+        node.names
+            .set(now, &name, address, &Expected::Any, |_| ())
+            .unwrap();
+    }
+    node.commit();
+    drop(node);
+
+    let (mut node, loaded) = Start::evicting(&disk, now, 1_000_000, Eviction::Lru).unwrap();
+    assert_eq!(
+        (loaded.names, loaded.dropped_names, loaded.damaged),
+        (10, 0, 0)
+    );
+    let there = |node: &Start| {
+        let reads = kept.iter().map(|address| node.read(address).is_some());
+        reads.collect::<Vec<_>>()
+    };
+    let back = there(&node);
+    assert!(back.iter().step_by(4).all(|it| *it), "named objects stay");
+    let count = back.iter().filter(|it| **it).count();
+    assert!(
+        (15..25).contains(&count),
+        "as many as there is room for: {count}"
+    );
+    // What has made room is told, and so it is gone from the disk too.
+    node.commit();
+    drop(node);
+    let (node, _) = Start::evicting(&disk, now, BUDGET, Eviction::Lru).unwrap();
+    assert_eq!(there(&node), back);
+    drop(node);
+
+    // Named ones make none.
+    let error = Start::evicting(&disk, now, 300_000, Eviction::Lru);
+    assert!(matches!(error.err().unwrap(), LoadError::Unfit(_)));
+    let (node, _) = Start::evicting(&disk, now, BUDGET, Eviction::Lru).unwrap();
+    assert_eq!(there(&node), back, "nothing was dropped");
 }

@@ -40,7 +40,7 @@ pub(super) const MESSAGES: TableDefinition<'_, MessageKey, Bytes> =
 pub(super) const STATES: TableDefinition<'_, MessageKey, Bytes> = TableDefinition::new("states");
 pub(super) const KEYS: TableDefinition<'_, (u64, &[u8; 32]), Bytes> = TableDefinition::new("keys");
 
-/// In `meta`: the key that ids of messages and receipts are made with.
+/// In `meta`: the key of message ids and idempotency keys.
 const MAILBOX_KEY: &str = "mailbox-key";
 /// In `meta`: the number of the next queue.
 pub(super) const NEXT_QUEUE: &str = "next-queue";

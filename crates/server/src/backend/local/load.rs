@@ -6,7 +6,7 @@
 
 mod objects;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use micronode_engine::journal::MessageState;
 use redb::{ReadTransaction, ReadableTable};
@@ -17,7 +17,7 @@ use super::index::{
 use super::object_files::ObjectFiles;
 use super::rows::{self, ObjectRow};
 use crate::backend::BackendError;
-use crate::backend::restore::{KeptMessage, LoadError, Loaded, Restore, RestoreError};
+use crate::backend::restore::{KeptMessage, LoadError, Loaded, Restore, RestoreError, Unfit};
 use objects::Objects;
 
 /// Restores all that the index and the files have.
@@ -28,19 +28,28 @@ pub(super) fn load(
     restore: &mut dyn Restore,
 ) -> Result<Loaded, LoadError> {
     let transaction = index.read()?;
-    let expired = expired(&transaction, now_wall_ms)?;
-    let objects = objects::restore(index, files, &expired, &*restore)?;
-    let mut loaded = Loaded {
-        objects: objects.count,
-        object_bytes: objects.bytes,
-        expired: expired.len() as u64,
-        damaged: objects.damaged.len() as u64,
-        ..Loaded::default()
-    };
-    let dropped_names = restore_names(&transaction, restore, &mut loaded)?;
+    let named = named(&transaction)?;
+    let expired = expired(&transaction, now_wall_ms, &named)?;
+    let mut loaded = Loaded::default();
+    // Where there is too little room, objects that nothing points at make some, and routes may tell
+    // queues of that: so they come last.
+    let keeps = |address: &[u8; 32]| named.contains(address);
+    let mut objects = objects::restore(index, files, &keeps, &*restore)?;
+    let dropped_names = restore_names(&transaction, restore, &objects.damaged, &mut loaded)?;
     restore.revision(index.counter(REVISION)?);
     restore_queues(&transaction, restore, &mut loaded)?;
     restore.next_queue(index.counter(NEXT_QUEUE)?);
+    let keeps = |address: &[u8; 32]| !named.contains(address) && !expired.contains_key(address);
+    objects.add(objects::restore(index, files, &keeps, &*restore)?);
+    let lost = objects.damaged.values().flatten().count();
+    if lost > objects.files.len().max(LOST_FILES) {
+        let what = "most files of large objects are missing or damaged: bring them back";
+        return Err(BackendError::Damaged(what.to_owned()).into());
+    }
+    loaded.objects = objects.count;
+    loaded.object_bytes = objects.bytes;
+    loaded.expired = expired.len() as u64;
+    loaded.damaged = objects.damaged.len() as u64;
 
     let dropped: Vec<_> = objects.damaged.iter().chain(&expired).collect();
     drop_from_index(index, &dropped, &dropped_names)?;
@@ -51,33 +60,46 @@ pub(super) fn load(
     Ok(loaded)
 }
 
+/// More lost files than this, and than there are left, are no damage of a disk but another
+/// directory, or a half of one: nothing is dropped then.
+const LOST_FILES: usize = 3;
+
 /// Objects by address, and in which file their bytes are, if not in the index.
 type Places = HashMap<[u8; 32], Option<u64>>;
 
+/// Objects that names point at.
+fn named(transaction: &ReadTransaction) -> Result<HashSet<[u8; 32]>, LoadError> {
+    let mut named = HashSet::new();
+    for row in transaction.open_table(NAMES)?.iter()? {
+        let (address, _) = rows::decode_name(row?.1.value())?;
+        named.insert(*address.as_bytes());
+    }
+    Ok(named)
+}
+
 /// Objects whose time is over, and that no name keeps.
-fn expired(transaction: &ReadTransaction, now_wall_ms: u64) -> Result<Places, LoadError> {
+fn expired(
+    transaction: &ReadTransaction,
+    now_wall_ms: u64,
+    named: &HashSet<[u8; 32]>,
+) -> Result<Places, LoadError> {
     let mut expired = Places::new();
     for row in transaction.open_table(OBJECTS)?.iter()? {
         let (address, row) = row?;
         let row = ObjectRow::decode(row.value())?;
-        if row.expires_at_wall_ms.is_some_and(|at| at <= now_wall_ms) {
+        let is_over = row.expires_at_wall_ms.is_some_and(|at| at <= now_wall_ms);
+        if is_over && !named.contains(address.value()) {
             expired.insert(*address.value(), row.file);
         }
-    }
-    if expired.is_empty() {
-        return Ok(expired);
-    }
-    for row in transaction.open_table(NAMES)?.iter()? {
-        let (address, _) = rows::decode_name(row?.1.value())?;
-        expired.remove(address.as_bytes());
     }
     Ok(expired)
 }
 
-/// Names whose objects are not there are returned.
+/// Names whose objects are damaged are returned.
 fn restore_names(
     transaction: &ReadTransaction,
     restore: &mut dyn Restore,
+    damaged: &Places,
     loaded: &mut Loaded,
 ) -> Result<Vec<String>, LoadError> {
     let mut dropped = Vec::new();
@@ -86,7 +108,11 @@ fn restore_names(
         let (address, revision) = rows::decode_name(row.value())?;
         match restore.name(name.value(), address, revision) {
             Ok(()) => loaded.names += 1,
-            Err(RestoreError::Damaged) => dropped.push(name.value().to_owned()),
+            Err(RestoreError::Damaged) if damaged.contains_key(address.as_bytes()) => {
+                dropped.push(name.value().to_owned());
+            }
+            // It has made room for another.
+            Err(RestoreError::Damaged) => return Err(Unfit::Named.into()),
             Err(error) => return Err(fatal(error)),
         }
     }

@@ -33,6 +33,13 @@ impl EngineRestore {
         }
     }
 
+    /// Where a counter goes on that stood here: what was given out and did not become durable may
+    /// have been seen, and must not be given out again. Nobody counts faster than a thousand in a
+    /// millisecond, so what the clock says is beyond all of it, unless it was set back.
+    fn beyond(&self, counter: u64) -> u64 {
+        counter.max(self.now.wall_ms.saturating_mul(1000))
+    }
+
     fn current(&mut self) -> Result<&mut Restoring, RestoreError> {
         self.queue.as_mut().ok_or(RestoreError::Damaged)
     }
@@ -92,15 +99,15 @@ impl Restore for EngineRestore {
     }
 
     fn revision(&mut self, revision: u64) {
-        self.names.restore_revision(revision);
+        self.names.restore_revision(self.beyond(revision));
     }
 
     fn queue(&mut self, number: u64, name: &str, last_sequence: u64) -> Result<(), RestoreError> {
         // The one before is complete when it is dropped.
         self.queue = None;
-        let queue = self
-            .mailbox
-            .restore_queue(self.now, number, name, last_sequence)?;
+        let queue =
+            self.mailbox
+                .restore_queue(self.now, number, name, self.beyond(last_sequence))?;
         self.queue = Some(queue);
         Ok(())
     }
@@ -122,6 +129,6 @@ impl Restore for EngineRestore {
 
     fn next_queue(&mut self, number: u64) {
         self.queue = None;
-        self.mailbox.restore_numbers(number);
+        self.mailbox.restore_numbers(self.beyond(number));
     }
 }

@@ -39,19 +39,22 @@ pub(super) type Work = Abortable<BoxFuture<'static, Done>>;
 /// disk is waited for.
 pub(super) fn is_at_hand(node: &Node, operation: Operation, holder: Option<&Arc<Holder>>) -> bool {
     match operation {
-        Operation::ObjectPut
-        | Operation::ObjectDelete
-        | Operation::NameSet
-        | Operation::NameDelete
-        | Operation::Send
-        | Operation::Receive
-        | Operation::Ack
-        | Operation::Nack
-        | Operation::Extend
-            if node.keeper.is_some() =>
-        {
-            false
-        }
+        Operation::Ping
+        | Operation::Echo
+        | Operation::Exchange
+        | Operation::Mint
+        | Operation::ObjectGet
+        | Operation::ObjectHas
+        | Operation::ObjectHead
+        | Operation::ObjectManifest
+        | Operation::NameGet
+        | Operation::NameRead
+        | Operation::NameWatch
+        | Operation::Subscribe
+        | Operation::QueueStats
+        | Operation::Events => true,
+        // Anything else may change what is kept.
+        _ if node.keeper.is_some() => false,
         Operation::Purge | Operation::Redrive => false,
         Operation::NameList => !holder.is_some_and(|it| it.sees_one_object()),
         _ => true,

@@ -1,7 +1,6 @@
 //! What is kept on disk. On a node that forgets, all of it is 0.
 
 use super::Page;
-use crate::keeper::Keeper;
 use crate::metrics::histogram::Histogram;
 use crate::node::Node;
 use std::fmt;
@@ -17,7 +16,7 @@ pub(super) fn keeping(page: &mut Page<'_>, node: &Node) -> fmt::Result {
     page.gauge(
         "persist_pending",
         "Changes that are not on disk yet",
-        keeper.map_or(0, Keeper::pending),
+        keeper.map_or(0, |keeper| keeper.pending() as u64),
     )?;
     page.histogram(
         "persist_commit_latency_seconds",

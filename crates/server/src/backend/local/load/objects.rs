@@ -36,7 +36,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.count += other.count;
         self.bytes += other.bytes;
         self.damaged.extend(other.damaged);
@@ -44,11 +44,11 @@ impl Objects {
     }
 }
 
-/// Restores all objects but those that have expired.
+/// Restores the objects that it is asked for.
 pub(super) fn restore(
     index: &Index,
     files: &ObjectFiles,
-    expired: &Places,
+    is_wanted: &(dyn Fn(&[u8; 32]) -> bool + Sync),
     restore: &dyn Restore,
 ) -> Result<Objects, LoadError> {
     let next_slice = AtomicUsize::new(0);
@@ -58,7 +58,7 @@ pub(super) fn restore(
             rows: transaction.open_table(OBJECTS)?,
             bytes: transaction.open_table(BYTES)?,
             files,
-            expired,
+            is_wanted,
             restore,
             found: Objects::default(),
         };
@@ -95,7 +95,7 @@ struct Reading<'a> {
     rows: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     bytes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     files: &'a ObjectFiles,
-    expired: &'a Places,
+    is_wanted: &'a (dyn Fn(&[u8; 32]) -> bool + Sync),
     restore: &'a dyn Restore,
     found: Objects,
 }
@@ -108,7 +108,7 @@ impl Reading<'_> {
         for row in self.rows.range::<&[u8; 32]>(&first..=&last)? {
             let (address, row) = row?;
             let address = address.value();
-            if self.expired.contains_key(address) {
+            if !(self.is_wanted)(address) {
                 continue;
             }
             let row = ObjectRow::decode(row.value())?;
