@@ -456,6 +456,9 @@ pub const PERSIST_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// way make, and the passing of time of what was there already. A change takes some 200 bytes, and
 /// what it refers to is charged until it is written.
 pub const PERSIST_BACKLOG: usize = 65_536;
+/// Bytes removed from the index of what is kept before its file is made shorter, where the disk has
+/// little room.
+pub const INDEX_UNUSED_BYTES: i64 = MIB as i64;
 /// Changes that are written as one transaction.
 pub const PERSIST_BATCH: usize = 4096;
 /// Messages that a subscription leases at once where leases are kept, because they wait for the

@@ -49,6 +49,13 @@ pub trait Backend: Send {
     /// If it may not be durable. It may have been kept nevertheless: the next batch must begin with
     /// the same changes, which makes no difference then.
     fn commit(&mut self, batch: &[Change]) -> Result<Committed, BackendError>;
+
+    /// Gives back room that is taken and not used, as far as there is some. May take long.
+    ///
+    /// # Errors
+    ///
+    /// If it fails. Nothing is lost then.
+    fn make_room(&mut self) -> Result<(), BackendError>;
 }
 
 /// Keeps the bytes of large objects before anybody hears of them. Those of small ones are kept when

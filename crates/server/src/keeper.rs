@@ -24,8 +24,12 @@ use tokio::sync::watch;
 
 use crate::backend::{Backend, BackendError, Committed, Staging};
 use crate::call::{CallError, Room};
+use crate::clock;
 use crate::log;
 use crate::metrics::histogram::Histogram;
+
+/// Where there is little room, what is not used is looked for so often at most.
+const MAKE_ROOM_EVERY: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
 pub(crate) struct Keeper {
@@ -211,8 +215,18 @@ impl Keeper {
         // Should this thread panic, nobody waits for it.
         let _guard = Broken(self);
         let mut batch = Vec::new();
+        // What was removed since leaves room in files that are no shorter for it.
+        let mut made_room = clock::instant();
         loop {
-            self.is_full.store(!self.staging.has_room(), Relaxed);
+            let mut has_room = self.staging.has_room();
+            if !has_room && made_room.elapsed() > MAKE_ROOM_EVERY {
+                if let Err(error) = backend.make_room() {
+                    log::disk_fails(&error);
+                }
+                made_room = clock::instant();
+                has_room = self.staging.has_room();
+            }
+            self.is_full.store(!has_room, Relaxed);
             if !self.next(&mut batch, pause) {
                 return;
             }

@@ -134,3 +134,24 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
     assert_served(&node, &objects);
     assert!(is_ready(&node));
 }
+
+/// The index had the room that the messages had taken, and the disk did not: sends were refused
+/// until the node was started anew.
+#[test]
+fn room_that_messages_took_is_there_again_when_they_are_gone() {
+    let Some(disk) = SmallDisk::new(24) else {
+        return;
+    };
+    let node = start(&disk.node());
+    let body = object(20_000);
+    let send = |node: &Node| node.request("POST", "/mbox/q/send", &[], &body).status;
+    let sent = (0..2000).take_while(|_| send(&node) == 201).count();
+    assert!((100..2000).contains(&sent), "{sent}");
+    let purged = node.request("DELETE", "/mbox/q", &[], b"");
+    assert_eq!(purged.status, 200, "{}", purged.text());
+    wait_until("room", || send(&node) == 201);
+    for number in 1..sent / 2 {
+        assert_eq!(send(&node), 201, "message {number}");
+    }
+    wait_until("readiness", || is_ready(&node));
+}

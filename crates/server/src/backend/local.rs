@@ -32,9 +32,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use micronode_engine::Change;
+use micronode_protocol::limits::INDEX_UNUSED_BYTES;
 use zeroize::Zeroizing;
 
-use super::disk::{Disk, FileSystem, Lock};
+use super::disk::{Disk, FileSystem, Lock, Room};
 use super::restore::{LoadError, Loaded, Restore};
 use super::{Backend, BackendError, Committed, Staging};
 use index::Index;
@@ -50,6 +51,8 @@ pub struct LocalBackend {
     objects: Arc<ObjectFiles>,
     /// Files that the index names no more, once what is being committed is durable.
     obsolete: BTreeSet<u64>,
+    /// Bytes that were removed from the index and that its file still has, or less.
+    unused: i64,
     mailbox_key: Zeroizing<[u8; 32]>,
     /// Last, so that it is let go of when the index is closed.
     _lock: Box<dyn Lock>,
@@ -73,7 +76,10 @@ impl LocalBackend {
     /// As there.
     pub fn open_on(disk: Arc<dyn Disk>, new_key: [u8; 32]) -> Result<Self, OpenError> {
         let lock = directory::prepare(&*disk)?;
-        let index = directory::open_or_create_index(&disk, new_key)?;
+        let mut index = directory::open_or_create_index(&disk, new_key)?;
+        if !disk.room().is_ok_and(Room::is_enough) && index.compact().is_err() {
+            index = Index::open(&disk, directory::INDEX)?;
+        }
         let mailbox_key = Zeroizing::new(index.mailbox_key()?);
         let objects = ObjectFiles::open(Arc::clone(&disk), index.counter(index::NEXT_FILE)?)?;
         Ok(Self {
@@ -81,6 +87,7 @@ impl LocalBackend {
             index: Some(index),
             objects: Arc::new(objects),
             obsolete: BTreeSet::new(),
+            unused: 0,
             mailbox_key,
             _lock: lock,
         })
@@ -130,9 +137,22 @@ impl Backend for LocalBackend {
             commit::commit(index, batch, &mut obsolete)
         });
         self.obsolete = obsolete;
-        if committed.is_ok() {
-            self.remove_obsolete();
+        let (committed, freed) = committed?;
+        self.unused = (self.unused + freed).max(0);
+        self.remove_obsolete();
+        Ok(committed)
+    }
+
+    fn make_room(&mut self) -> Result<(), BackendError> {
+        // To look for some where there is none takes what is left.
+        if self.unused < INDEX_UNUSED_BYTES {
+            return Ok(());
         }
-        committed
+        if let Some(mut index) = self.index.take() {
+            index.compact()?;
+            self.index = Some(index);
+            self.unused = 0;
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, fadvise, statvfs};
+use rustix::fs::{Advice, OFlags, fadvise, statvfs};
 
 use super::{Disk, DiskFile, Lock, Room};
 
@@ -52,7 +52,13 @@ impl FileSystem {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(FILE_MODE);
+    // Nothing that is ours is a link.
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    options
+        .read(true)
+        .write(true)
+        .mode(FILE_MODE)
+        .custom_flags(flags);
     options
 }
 

@@ -20,14 +20,15 @@ use crate::backend::{BackendError, Committed};
 type Bytes = &'static [u8];
 type Done = Result<(), BackendError>;
 
-/// Keeps the batch. Files that the index names no more are added to `obsolete`.
+/// Keeps the batch; also by how many bytes there is less in the index than before, where that is much
+/// (bodies and small objects). Files that the index names no more are added to `obsolete`.
 pub(super) fn commit(
     index: &Index,
     batch: &[Change],
     obsolete: &mut BTreeSet<u64>,
-) -> Result<Committed, BackendError> {
+) -> Result<(Committed, i64), BackendError> {
     let transaction = index.write()?;
-    let committed = {
+    let done = {
         let mut writing = Writing::begin(&transaction, obsolete)?;
         for change in batch {
             writing.apply(change)?;
@@ -35,7 +36,7 @@ pub(super) fn commit(
         writing.finish()?
     };
     transaction.commit()?;
-    Ok(committed)
+    Ok(done)
 }
 
 /// The tables while a batch is written.
@@ -54,6 +55,7 @@ struct Writing<'t> {
     next_queue: u64,
     revision: u64,
     next_file: u64,
+    freed: i64,
     committed: Committed,
 }
 
@@ -76,6 +78,7 @@ impl<'t> Writing<'t> {
             next_queue: 0,
             revision: 0,
             next_file: 0,
+            freed: 0,
             committed: Committed::default(),
         })
     }
@@ -128,7 +131,9 @@ impl<'t> Writing<'t> {
                 state,
             } => self.change((*queue, *sequence), state),
             Change::MessageRemoved { queue, sequence } => {
-                self.messages.remove((*queue, *sequence))?;
+                if let Some(row) = self.messages.remove((*queue, *sequence))? {
+                    self.freed += row.value().len() as i64;
+                }
                 self.states.remove((*queue, *sequence))?;
                 Ok(())
             }
@@ -156,7 +161,10 @@ impl<'t> Writing<'t> {
                 self.obsolete.remove(&file);
             }
             None => match bytes(object) {
-                Ok(bytes) => drop(self.bytes.insert(address, &bytes[..])?),
+                Ok(bytes) => {
+                    self.freed -= bytes.len() as i64;
+                    self.bytes.insert(address, &bytes[..])?;
+                }
                 Err(IntegrityError) => {
                     self.committed.damaged += 1;
                     return Ok(());
@@ -194,7 +202,11 @@ impl<'t> Writing<'t> {
         };
         match ObjectRow::decode(row.value())?.file {
             Some(file) => drop(self.obsolete.insert(file)),
-            None => drop(self.bytes.remove(address.as_bytes())?),
+            None => {
+                if let Some(row) = self.bytes.remove(address.as_bytes())? {
+                    self.freed += row.value().len() as i64;
+                }
+            }
         }
         Ok(())
     }
@@ -208,6 +220,7 @@ impl<'t> Writing<'t> {
 
     fn send(&mut self, message: MessageKey, body: &[u8], sent_wall_ms: u64) -> Done {
         let len = rows::message_len(body);
+        self.freed -= len as i64;
         let mut row = self.messages.insert_reserve(message, len)?;
         rows::encode_message(sent_wall_ms, body, row.as_mut());
         Ok(())
@@ -252,7 +265,7 @@ impl<'t> Writing<'t> {
     }
 
     /// What is written once for the whole batch.
-    fn finish(mut self) -> Result<Committed, BackendError> {
+    fn finish(mut self) -> Result<(Committed, i64), BackendError> {
         for (queue, (name, last_sequence)) in std::mem::take(&mut self.sent) {
             self.next_queue = self.next_queue.max(queue + 1);
             let row = rows::encode_queue(last_sequence, &name);
@@ -265,7 +278,7 @@ impl<'t> Writing<'t> {
         ] {
             self.raise(counter, least)?;
         }
-        Ok(self.committed)
+        Ok((self.committed, self.freed))
     }
 
     /// Counters never go back.

@@ -103,6 +103,12 @@ impl Index {
         Ok(transaction)
     }
 
+    /// Makes the file as short as what is in it. It grows by itself, and does not shrink by itself.
+    pub(super) fn compact(&mut self) -> Result<(), BackendError> {
+        self.database.compact()?;
+        Ok(())
+    }
+
     /// Begins to read.
     pub(super) fn read(&self) -> Result<ReadTransaction, BackendError> {
         Ok(self.database.begin_read()?)
@@ -156,6 +162,12 @@ impl From<redb::TransactionError> for BackendError {
 
 impl From<redb::CommitError> for BackendError {
     fn from(error: redb::CommitError) -> Self {
+        meaning(error.into())
+    }
+}
+
+impl From<redb::CompactionError> for BackendError {
+    fn from(error: redb::CompactionError) -> Self {
         meaning(error.into())
     }
 }

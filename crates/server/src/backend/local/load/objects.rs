@@ -170,10 +170,14 @@ impl From<BackendError> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A file that is missing or short is damage; one that cannot be read may be read another time.
+    /// A file that is missing or short, or none, is damage; one that cannot be read may be read
+    /// another time.
     fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{IsADirectory, NotFound, UnexpectedEof};
+        let is_a_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => Self::Damaged,
+            NotFound | UnexpectedEof | IsADirectory => Self::Damaged,
+            _ if is_a_link => Self::Damaged,
             _ => BackendError::from(error).into(),
         }
     }
