@@ -3,37 +3,10 @@
 
 mod support;
 
-use flate2::{Compression, write::GzEncoder};
-use std::io::Write;
-use support::{Node, Response, address, chunked, object};
+use support::{Node, Response, address, chunked, encode, object};
 
 const MIB: usize = 1024 * 1024;
 const CODINGS: [&str; 3] = ["gzip", "zstd", "br"];
-
-fn encode(coding: &str, bytes: &[u8]) -> Vec<u8> {
-    match coding {
-        "gzip" => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        "zstd" => {
-            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
-            encoder.include_checksum(true).unwrap();
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        _ => {
-            let mut coded = Vec::new();
-            let parameters = brotli::enc::BrotliEncoderParams {
-                quality: 5,
-                ..Default::default()
-            };
-            brotli::BrotliCompress(&mut &bytes[..], &mut coded, &parameters).unwrap();
-            coded
-        }
-    }
-}
 
 /// `size` bytes of which one in `ratio` cannot be compressed and the others hardly take space.
 fn compressible(size: usize, ratio: usize) -> Vec<u8> {

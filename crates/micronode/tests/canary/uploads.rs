@@ -2,9 +2,7 @@
 
 use crate::canary::{Canary, node};
 use crate::support::oap::{COMP, DELETE, Frame, PUT, WHOLE, hash, plain_put};
-use crate::support::{Node, address, chunked, wait_until};
-use flate2::{Compression, write::GzEncoder};
-use std::io::Write;
+use crate::support::{Node, address, chunked, encode, wait_until};
 
 #[test]
 fn what_is_broken_off_is_gone() {
@@ -70,23 +68,6 @@ fn what_is_another_object_than_it_says_is_gone() {
         upload.response("PUT").assert_problem("digest_mismatch");
         drop(upload);
     });
-}
-
-fn encode(coding: &str, bytes: &[u8]) -> Vec<u8> {
-    match coding {
-        "gzip" => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        "zstd" => zstd::bulk::compress(bytes, 3).unwrap(),
-        _ => {
-            let mut coded = Vec::new();
-            let parameters = brotli::enc::BrotliEncoderParams::default();
-            brotli::BrotliCompress(&mut &bytes[..], &mut coded, &parameters).unwrap();
-            coded
-        }
-    }
 }
 
 #[test]

@@ -16,6 +16,7 @@
 )]
 
 pub mod bench;
+mod coding;
 mod connection;
 mod node;
 pub mod oap;
@@ -25,6 +26,7 @@ mod scanner;
 pub mod tls;
 pub mod workload;
 
+pub use coding::encode;
 pub use connection::{Connection, chunked};
 pub use node::Node;
 pub use oap::Oap;
