@@ -142,41 +142,25 @@ fn meaning(error: redb::Error) -> BackendError {
     }
 }
 
-impl From<redb::StorageError> for BackendError {
-    fn from(error: redb::StorageError) -> Self {
-        meaning(error.into())
-    }
+/// The database has an error for each thing that it is asked for.
+macro_rules! meaning_of {
+    ($($error:ident),+) => {
+        $(impl From<redb::$error> for BackendError {
+            fn from(error: redb::$error) -> Self {
+                meaning(error.into())
+            }
+        })+
+    };
 }
 
-impl From<redb::TableError> for BackendError {
-    fn from(error: redb::TableError) -> Self {
-        meaning(error.into())
-    }
-}
-
-impl From<redb::TransactionError> for BackendError {
-    fn from(error: redb::TransactionError) -> Self {
-        meaning(error.into())
-    }
-}
-
-impl From<redb::CommitError> for BackendError {
-    fn from(error: redb::CommitError) -> Self {
-        meaning(error.into())
-    }
-}
-
-impl From<redb::CompactionError> for BackendError {
-    fn from(error: redb::CompactionError) -> Self {
-        meaning(error.into())
-    }
-}
-
-impl From<redb::DatabaseError> for BackendError {
-    fn from(error: redb::DatabaseError) -> Self {
-        meaning(error.into())
-    }
-}
+meaning_of!(
+    StorageError,
+    TableError,
+    TransactionError,
+    CommitError,
+    CompactionError,
+    DatabaseError
+);
 
 impl From<redb::StorageError> for LoadError {
     fn from(error: redb::StorageError) -> Self {
