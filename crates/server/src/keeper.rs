@@ -49,9 +49,7 @@ pub(crate) struct Keeper {
 /// Why nothing can be kept for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// There is little room, which is for what frees some.
-    Low,
-    /// There is none.
+    /// There is no room.
     Full,
     /// It does not work.
     Broken,
@@ -121,7 +119,10 @@ impl Keeper {
             return Err(refused(failing));
         }
         if room == Room::Needed && self.is_full.load(Relaxed) {
-            return Err(refused(Failure::Low));
+            return Err(CallError::new(
+                ErrorCode::Degraded,
+                "there is little room on the disk: delete objects, or make some; reads are served",
+            ));
         }
         if self.pending() >= PERSIST_BACKLOG {
             return Err(CallError::new(
@@ -307,9 +308,6 @@ impl Drop for Broken<'_> {
 /// Nothing has been changed.
 pub(crate) fn refused(failure: Failure) -> CallError {
     let detail = match failure {
-        Failure::Low => {
-            "there is little room on the disk: delete objects, or make some; reads are served"
-        }
         Failure::Full => "the disk is full: make room on it; reads are served",
         Failure::Broken => "the disk fails, and changes are refused; reads are served",
     };
@@ -319,9 +317,7 @@ pub(crate) fn refused(failure: Failure) -> CallError {
 /// It has been changed, and may be forgotten again.
 fn unsettled(failure: Failure) -> CallError {
     let detail = match failure {
-        Failure::Low | Failure::Full => {
-            "the disk is full: this has been done, and lasts when there is room again"
-        }
+        Failure::Full => "the disk is full: this has been done, and lasts when there is room again",
         Failure::Broken => "the disk fails: this has been done, and lasts when it works again",
     };
     CallError::new(ErrorCode::Degraded, detail)
