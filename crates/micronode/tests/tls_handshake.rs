@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use support::oap::{END, Frame, HELLO, START};
-use support::tls::{Authority, CLASSICAL, HYBRID, connect, failures, handshakes};
+use support::tls::{
+    Authority, CLASSICAL, HYBRID, connect, failures, handshakes, wait_for_failures,
+};
 use support::{Node, PATIENCE, sockets, wait_until};
 
 const SPEC: &str = "/openapi.json";
@@ -35,7 +37,7 @@ fn require_refuses_classical_clients_and_counts_them() {
     let refused = authority.client().classical().connect(node.http);
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("HandshakeFailure"), "{error}");
-    assert_eq!(failures(&node, "pq_required"), 1.0);
+    wait_for_failures(&node, "pq_required", 1.0);
     assert_eq!(node.metric("pq_downgrade_refused_total"), Some(1.0));
 
     let mut hybrid = authority.client().connect(node.http).unwrap();
@@ -93,7 +95,7 @@ fn tls_1_2_and_what_is_no_tls_are_told_so_by_an_alert() {
         stream.read_to_end(&mut answer).unwrap();
         assert_eq!((answer[0], &answer[5..]), (21, &[2, alert][..]), "{reason}");
         drop(stream);
-        wait_until(reason, || failures(&node, reason) == 1.0);
+        wait_for_failures(&node, reason, 1.0);
     }
 }
 
@@ -102,7 +104,7 @@ fn a_peer_that_goes_away_is_counted_as_closed() {
     let authority = Authority::new();
     let node = authority.node(&[]);
     drop(TcpStream::connect(node.http).unwrap());
-    wait_until("the end being seen", || failures(&node, "closed") == 1.0);
+    wait_for_failures(&node, "closed", 1.0);
 }
 
 #[test]
@@ -144,7 +146,7 @@ fn the_protocol_agreed_on_chooses_the_ingress() {
         let error = refused.to_string();
         assert!(error.contains("NoApplicationProtocol"), "{error}");
     }
-    assert_eq!(failures(&node, "no_application_protocol"), 2.0);
+    wait_for_failures(&node, "no_application_protocol", 2.0);
 }
 
 #[test]
@@ -226,7 +228,7 @@ fn silent_connections_are_cut_after_2_s_and_do_not_stop_others() {
         let after = since.elapsed().as_secs_f64();
         assert!((2.0..4.0).contains(&after), "after {after} s");
     }
-    assert_eq!(failures(&node, "timeout"), SILENT as f64);
+    wait_for_failures(&node, "timeout", SILENT as f64);
 }
 
 #[test]
@@ -245,7 +247,7 @@ fn a_handshake_gives_way_to_newcomers() {
     let mut oldest = &silent[0];
     oldest.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(oldest.read(&mut [0; 16]).unwrap_or(0), 0);
-    assert!(failures(&node, "closed") >= 1.0);
+    wait_until("its end being counted", || failures(&node, "closed") >= 1.0);
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn with_an_authority_for_clients_nobody_else_gets_in() {
         let error = get(&nobody).unwrap_err().to_string();
         assert!(error.contains(alert), "{error}");
     }
-    assert_eq!(failures(&node, "client_certificate"), 2.0);
+    wait_for_failures(&node, "client_certificate", 2.0);
     let known = client.presenting(&authority, "client");
     assert_eq!(get(&known).unwrap().status, 200);
 }

@@ -1,7 +1,7 @@
 //! Certificates made for a test, and a TLS client that shows what was agreed on.
 
 use super::connection::narrow;
-use super::{Node, PATIENCE, Response};
+use super::{Node, PATIENCE, Response, wait_until};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData};
 use rustls::crypto::SupportedKxGroup;
@@ -279,4 +279,10 @@ pub fn handshakes(node: &Node, group: &str, resumed: bool) -> f64 {
 pub fn failures(node: &Node, reason: &str) -> f64 {
     let sample = format!("tls_handshake_failures_total{{reason=\"{reason}\"}}");
     node.metric(&sample).unwrap()
+}
+
+/// Waits until `count` of them have come to nothing for `reason`. A peer has its alert before the
+/// node has counted it.
+pub fn wait_for_failures(node: &Node, reason: &str, count: f64) {
+    wait_until(reason, || failures(node, reason) == count);
 }
