@@ -1,0 +1,10 @@
+//! Measures a micronode, so that what it promises can be checked on any machine.
+//!
+//! - [`result`]: what a measurement looks like as JSON; the versioned schema that every verb reads
+//!   and writes.
+//! - [`spec`]: what to run: the fields of a scenario file, which flags of `load` override.
+//!
+//! Each verb of the command line is a module of its own.
+
+pub mod result;
+pub mod spec;
