@@ -209,10 +209,12 @@ pub struct Memory {
 pub struct LimitProbe {
     /// The key of the configuration.
     pub key: String,
-    /// What the seed has.
+    /// What it is by default, as it is written there.
     pub expected: String,
     /// What the node's `/version` says.
     pub stated: Option<String>,
+    /// The same as a number: seconds, bytes, or how many.
+    pub stated_number: Option<f64>,
     /// What was asked beyond the cap, and what came; absent where that is tested elsewhere alone.
     pub probe: Option<String>,
     /// Stated as expected, and the probe refused as it should be.
