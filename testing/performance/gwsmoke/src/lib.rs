@@ -4,7 +4,25 @@
 //!   and writes.
 //! - [`spec`]: what to run: the fields of a scenario file, which flags of `load` override.
 //!
+//! - [`node`]: the node that is measured, started or pointed at.
+//! - [`load`]: requests at a rate, or one upon the other: threads, pacing, what is asked.
+//! - [`drive`]: speaking to a node, a module for each protocol.
+//! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
+//! - [`scenario`]: files that say what to run.
+//! - [`cli`], [`failure`]: the command line, and how a verb ends.
+//!
 //! Each verb of the command line is a module of its own.
 
+pub mod cli;
+mod clock;
+mod drive;
+pub mod failure;
+pub mod fetch;
+pub mod load;
+pub mod node;
+pub mod progress;
+mod record;
 pub mod result;
+pub mod sample;
+pub mod scenario;
 pub mod spec;
