@@ -47,19 +47,20 @@ impl Smoke {
     ///
     /// # Errors
     ///
-    /// If there is no node to walk through. A step that is broken is an exit code.
+    /// If there is no node to walk through, or a step is broken: in one line.
     pub fn run(self, progress: &Progress) -> Result<Exit, Failure> {
         let is_started = self.node.url.is_empty();
         let node = self.node.open(&[])?;
-        let report = walk(&node, is_started, &mut |line| progress.print(line))?;
+        progress.say("walking");
+        let report = walk(&node, is_started, &mut |line| println!("{line}"))?;
         if let Some(path) = &self.json {
             let mut text = serde_json::to_string_pretty(&report)
                 .map_err(|error| io(path.display())(error.into()))?;
             text.push('\n');
             std::fs::write(path, text).map_err(io(path.display()))?;
         }
-        if report.broken().is_some() {
-            return Ok(Exit::Failed);
+        if let Some(step) = report.broken() {
+            return Err(Failure::wrong(step.complaint()));
         }
         node.stop()?;
         Ok(Exit::Done)

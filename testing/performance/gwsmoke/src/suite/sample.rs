@@ -28,6 +28,9 @@ pub(crate) fn load() -> LoadResult {
         achieved_rps: 400.0,
         requests: 4000,
         errors: 0,
+        unsent: 0,
+        verified: 63,
+        connections_opened: 16,
         status_counts: [("200".to_owned(), 4000)].into(),
         received_bytes: 4_096_000,
         sent_bytes: 0,
@@ -40,7 +43,10 @@ pub(crate) fn load() -> LoadResult {
         server_fds_max: Some(40),
         server_fds_limit: Some(20_000),
         client_cpu_cores: 0.1,
+        pacing_late_ms: Latency::default(),
         server_counters: Default::default(),
+        sweep: Vec::new(),
+        knee_rps: None,
     }
 }
 
