@@ -2,6 +2,7 @@
 //!
 //! - [`result`]: what a measurement looks like as JSON; the versioned schema that every verb reads
 //!   and writes.
+//! - [`machine`]: whether two results may be compared.
 //! - [`spec`]: what to run: the fields of a scenario file, which flags of `load` override.
 //!
 //! - [`node`]: the node that is measured, started or pointed at.
@@ -19,6 +20,7 @@ mod drive;
 pub mod failure;
 pub mod fetch;
 pub mod load;
+pub mod machine;
 pub mod node;
 pub mod progress;
 mod record;
