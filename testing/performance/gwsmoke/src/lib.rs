@@ -2,6 +2,7 @@
 //!
 //! - [`result`]: what a measurement looks like as JSON; the versioned schema that every verb reads
 //!   and writes.
+//! - [`machine`]: whether two results may be compared.
 //! - [`spec`]: what to run: the fields of a scenario file, which flags of `load` override.
 //!
 //! - [`smoke`]: the whole path of a node, once.
@@ -23,6 +24,7 @@ mod drive;
 pub mod failure;
 pub mod fetch;
 pub mod load;
+pub mod machine;
 pub mod node;
 pub mod progress;
 pub mod proxy;

@@ -145,7 +145,7 @@ impl Prepared {
             .map(|(after, before)| after.risen_since(&before));
         let about = About {
             started_unix_s,
-            machine: machine(),
+            machine: Machine::here(),
             node: build(node),
             fds_limit: node.pid.and_then(fds_limit),
             counters: counters.unwrap_or_default(),
@@ -201,18 +201,5 @@ fn build(node: &Node) -> NodeBuild {
     NodeBuild {
         version: text("version").unwrap_or_default(),
         revision: text("revision"),
-    }
-}
-
-/// Where this runs.
-fn machine() -> Machine {
-    let unknown = || "unknown".to_owned();
-    Machine {
-        arch: std::env::consts::ARCH.to_owned(),
-        cpu: unknown(),
-        cores: std::thread::available_parallelism().map_or(0, |cores| cores.get() as u32),
-        memory_gib: 0,
-        kernel: unknown(),
-        fingerprint: unknown(),
     }
 }

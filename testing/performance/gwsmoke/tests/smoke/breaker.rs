@@ -25,11 +25,10 @@ pub enum Fault {
 /// Which requests are answered with a fault.
 pub type Matches = fn(&Request) -> bool;
 
-/// A request, as the proxy sees it. Of OAP, `head` is empty and the operation is set.
-#[derive(Clone, Debug, Default)]
+/// A request over HTTP, as the proxy sees it.
+#[derive(Debug)]
 pub struct Request {
-    pub head: String,
-    pub operation: (u16, u16),
+    head: String,
 }
 
 impl Request {
@@ -49,10 +48,8 @@ pub fn http(target: SocketAddr, matches: Matches, fault: Fault) -> SocketAddr {
         let Some(head) = read_head(&client) else {
             return;
         };
-        let text = String::from_utf8_lossy(&head).into_owned();
         let request = Request {
-            head: text,
-            ..Request::default()
+            head: String::from_utf8_lossy(&head).into_owned(),
         };
         (&server).write_all(&head).unwrap();
         forward(&client, &server);

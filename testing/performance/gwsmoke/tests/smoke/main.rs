@@ -10,32 +10,24 @@ use breaker::{Fault, Matches};
 use gwsmoke::fetch;
 use gwsmoke::node::Node;
 use gwsmoke::smoke::walk::{Outcome, Report};
-use std::process::Output;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
-use support::{gwsmoke, node_binary};
-
-fn node() -> Node {
-    Node::start(node_binary(), &[]).unwrap()
-}
+use support::binary;
 
 /// Runs it against addresses of a node, or of what stands before it.
-fn pointed_at(http: impl ToString, oap: impl ToString, admin: impl ToString) -> (Output, Report) {
-    let url = |scheme: &str, address: String| format!("{scheme}://{address}");
-    run(&[
-        "--url",
-        &url("http", http.to_string()),
-        "--url",
-        &url("oap", oap.to_string()),
-        "--admin",
-        &url("http", admin.to_string()),
-    ])
+fn pointed_at(http: SocketAddr, oap: SocketAddr, admin: SocketAddr) -> (Output, Report) {
+    let (http, oap) = (format!("http://{http}"), format!("oap://{oap}"));
+    let admin = format!("http://{admin}");
+    run(&["--url", &http, "--url", &oap, "--admin", &admin])
 }
 
 fn run(arguments: &[&str]) -> (Output, Report) {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("smoke.json");
-    let mut command = gwsmoke(&["smoke", "--json", json.to_str().unwrap()]);
-    let output = command.args(arguments).output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gwsmoke"));
+    command.args(["smoke", "--json", json.to_str().unwrap()]);
+    let output = command.args(arguments).env_clear().output().unwrap();
     let report = std::fs::read(&json).map(|text| serde_json::from_slice(&text).unwrap());
     let report = report.unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     (output, report)
@@ -81,7 +73,7 @@ fn held(node: &Node, metric: &str) -> f64 {
 #[test]
 fn a_node_that_is_whole_passes_every_step_in_seconds() {
     let began = Instant::now();
-    let (output, report) = run(&["--node", node_binary().to_str().unwrap()]);
+    let (output, report) = run(&["--node", binary().to_str().unwrap()]);
     assert!(began.elapsed() < Duration::from_secs(10));
     let stdout = text(&output.stdout);
     assert_eq!(
@@ -106,7 +98,7 @@ fn a_node_that_is_whole_passes_every_step_in_seconds() {
 
 #[test]
 fn a_walk_leaves_nothing_behind() {
-    let node = node();
+    let node = support::node(&[]);
     let addresses = (node.http.unwrap(), node.oap.unwrap(), node.admin.unwrap());
     let (output, _) = pointed_at(addresses.0, addresses.1, addresses.2);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -123,7 +115,7 @@ fn a_walk_leaves_nothing_behind() {
 
 #[test]
 fn surfaces_that_nobody_named_are_skipped_and_said_to_be() {
-    let node = node();
+    let node = support::node(&[]);
     let (output, report) = run(&["--url", &format!("http://{}", node.http.unwrap())]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     for step in &report.steps {
@@ -138,7 +130,7 @@ fn surfaces_that_nobody_named_are_skipped_and_said_to_be() {
 
 #[test]
 fn every_fault_of_http_is_found_by_its_step() {
-    let node = node();
+    let node = support::node(&[]);
     let (http, oap, admin) = (node.http.unwrap(), node.oap.unwrap(), node.admin.unwrap());
     let by_hand: Matches = |it| it.is("GET", "/o/") && it.has("connection: close");
     let whole: Matches =
@@ -210,7 +202,7 @@ fn every_fault_of_http_is_found_by_its_step() {
 
 #[test]
 fn every_fault_of_the_admin_plane_is_found_by_its_step() {
-    let node = node();
+    let node = support::node(&[]);
     let (http, oap, admin) = (node.http.unwrap(), node.oap.unwrap(), node.admin.unwrap());
     let cases: &[(&str, Matches, Fault)] = &[
         ("admin healthz", |it| it.is("GET", "/healthz"), Fault::Close),
@@ -231,14 +223,14 @@ fn every_fault_of_the_admin_plane_is_found_by_its_step() {
         assert_broken(pointed_at(http, oap, broken), step);
     }
     // The counters of another node do not rise by what this one is asked.
-    let other = Node::start(node_binary(), &[]).unwrap();
+    let other = support::node(&[]);
     let result = pointed_at(http, oap, other.admin.unwrap());
     assert_broken(result, "admin counted http");
 }
 
 #[test]
 fn every_fault_of_oap_is_found_by_its_step() {
-    let node = node();
+    let node = support::node(&[]);
     let (http, oap, admin) = (node.http.unwrap(), node.oap.unwrap(), node.admin.unwrap());
     for (step, operation, status, fault) in [
         ("oap hello", (0, 0), 200, Fault::Status(400)),
@@ -282,7 +274,7 @@ fn a_node_that_is_set_up_for_less_fails_where_it_does_less() {
         (&short, "http send"),
         (&quiet, "http streamed"),
     ] {
-        let binary = node_binary().to_str().unwrap();
+        let binary = binary().to_str().unwrap();
         let flag = format!("--node-flag={flag}");
         assert_broken(run(&["--node", binary, &flag]), step);
     }
