@@ -31,6 +31,7 @@ const SCENARIO: &[Entry<LoadResult>] = &[
         Some(it.server_rss_bytes_max? as f64)
     }),
     ("server_fds_max", |it| Some(it.server_fds_max? as f64)),
+    ("knee_rps", |it| it.knee_rps),
     // Of all the machine's cores.
     ("server_cpu_percent_per_core", |it| {
         Some(it.server_cpu_cores? / f64::from(it.machine.cores) * 100.0)
@@ -59,7 +60,6 @@ const SCENARIO: &[Entry<LoadResult>] = &[
 ];
 
 const SUITE: &[Entry<SuiteResult>] = &[
-    ("sweep.knee_rps", |it| it.sweep.as_ref()?.knee_rps),
     ("cold_start.p50_ms", |it| {
         Some(it.cold_start.as_ref()?.p50_ms)
     }),

@@ -234,7 +234,7 @@ fn a_file_that_could_leave_a_level_unmeasured_is_refused() {
         // A key of a scenario without one, and the other way round.
         (
             "key = 'latency_ms.p95'\ncomparison = '<'\nfloor = 1",
-            "no key is called `latency_ms.p95`; there are sweep.knee_rps",
+            "no key is called `latency_ms.p95`; there are cold_start.p50_ms",
         ),
         (
             "scenario = 'get'\nkey = 'cold_start.max_ms'\ncomparison = '<'\nfloor = 1",
