@@ -378,7 +378,7 @@ fn a_browser_shows_it_without_complaint() {
             "overlap",
             calm.replacen(
                 "text-anchor=\"middle\">50<",
-                "text-anchor=\"middle\">50 50 50 50<",
+                "text-anchor=\"middle\">50 50 50 50 50 50 50 50 50<",
                 1,
             ),
         ),
