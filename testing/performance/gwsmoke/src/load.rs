@@ -18,6 +18,7 @@ mod prepare;
 mod random;
 mod schedule;
 mod source;
+pub mod sweep;
 pub mod table;
 mod thread;
 mod timer;
@@ -83,7 +84,10 @@ impl Prepared {
         };
         let endpoint = Endpoint {
             proto: spec.proto,
-            target: Target::plain(address),
+            target: match node.is_tls {
+                true => Target::tls(address, node.pin.as_deref(), spec.proto)?,
+                false => Target::plain(address),
+            },
             token: node.token.clone(),
             queue: format!("gwsmoke-{origin:x}"),
             streams: spec.streams as usize,

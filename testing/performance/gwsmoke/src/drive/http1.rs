@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::parse::{Event, Head, Parser};
 use super::patience::Patience;
 use super::stream::Stream;
-use super::{Endpoint, heads::Heads, outgoing::Outgoing};
+use super::{Endpoint, RECONNECT_AFTER, heads::Heads, outgoing::Outgoing};
 use crate::clock;
 use crate::load::check::Check;
 use crate::load::content::Content;
@@ -28,8 +28,6 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// A connection that has been idle for this long may have been closed by the node meanwhile, which
 /// is no error of either.
 const IDLE: Duration = Duration::from_secs(1);
-/// Between two attempts to connect, so that a node that is gone is not flooded.
-const RECONNECT_AFTER: Duration = Duration::from_millis(10);
 
 /// A connection, and what is needed to open another one.
 pub(crate) struct Connection {
@@ -78,7 +76,13 @@ impl Connection {
                 worker.opened();
             }
             match self.exchange(&job, &worker.content).await {
-                Ok(answer) => self.judge(&worker, &job, answer),
+                Ok(Answer { head, stays }) => {
+                    let outcome = judge(&self.check, &job, head.status, &worker.content);
+                    worker.end(&job, &outcome, head.receipt);
+                    if !stays {
+                        self.stream = None;
+                    }
+                }
                 Err(_) => {
                     self.stream = None;
                     worker.end(&job, &Outcome::none(self.check.received), None);
@@ -96,29 +100,6 @@ impl Connection {
         let mut byte = ReadBuf::new(&mut byte);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         Pin::new(stream).poll_read(&mut cx, &mut byte).is_ready()
-    }
-
-    fn judge(&mut self, worker: &Worker, job: &Job, answer: Answer) {
-        let (content, request) = (&worker.content, &job.request);
-        let status = answer.head.status;
-        let (verdict, is_verified) =
-            self.check
-                .verdict(request, status, content, |kept, address| match address {
-                    Some(address) => contains(kept, &address.to_text()),
-                    None => contains(kept, br#""code":"ok""#),
-                });
-        let outcome = Outcome {
-            status: Some(status),
-            verdict,
-            is_verified,
-            sent: request.body().map_or(0, |body| body.size as u64),
-            received: self.check.received,
-        };
-        let receipt = answer.head.receipt;
-        worker.end(job, &outcome, receipt);
-        if !answer.stays {
-            self.stream = None;
-        }
     }
 
     /// Sends a request and reads its answer, which may come before all of the request is sent.
@@ -156,6 +137,23 @@ impl Connection {
             }
         })
         .await
+    }
+}
+
+/// What to make of an answer in HTTP, once all of it is there.
+pub(super) fn judge(check: &Check, job: &Job, status: u16, content: &Content) -> Outcome {
+    let request = &job.request;
+    let (verdict, is_verified) =
+        check.verdict(request, status, content, |kept, address| match address {
+            Some(address) => contains(kept, &address.to_text()),
+            None => contains(kept, br#""code":"ok""#),
+        });
+    Outcome {
+        status: Some(status),
+        verdict,
+        is_verified,
+        sent: request.body().map_or(0, |body| body.size as u64),
+        received: check.received,
     }
 }
 

@@ -5,29 +5,55 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::PATIENCE;
+use super::{PATIENCE, tls};
+use crate::failure::Failure;
+use crate::spec::Proto;
 
-/// Where to connect to.
-#[derive(Clone, Debug)]
+/// Where to connect to, and how.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
+    tls: Option<TlsConnector>,
 }
 
 impl Target {
     /// Without TLS.
     pub(crate) fn plain(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, tls: None }
     }
 
+    /// Over TLS, to the node whose public key has the hash `pin`.
+    pub(crate) fn tls(
+        address: SocketAddr,
+        pin: Option<&str>,
+        proto: Proto,
+    ) -> Result<Self, Failure> {
+        let tls = Some(tls::config(pin, proto)?.into());
+        Ok(Self { address, tls })
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// A new connection.
     pub(crate) async fn connect(&self) -> io::Result<Stream> {
         let connected = timeout(PATIENCE, async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Plain(stream))
+            let Some(tls) = &self.tls else {
+                return Ok(Stream::Plain(stream));
+            };
+            let name = ServerName::IpAddress(self.address.ip().into());
+            let stream = tls.connect(name, stream).await?;
+            Ok(Stream::Tls(Box::new(stream)))
         });
         connected.await.map_err(|_| io::ErrorKind::TimedOut)?
     }
@@ -37,14 +63,22 @@ impl Target {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
-    fn inner(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream),
+macro_rules! inner {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream.get_mut() {
+            Self::Plain(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+            Self::Tls(stream) => {
+                let $inner = Pin::new(&mut **stream);
+                $call
+            }
         }
-    }
+    };
 }
 
 impl AsyncRead for Stream {
@@ -53,7 +87,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.inner().poll_read(cx, buffer)
+        inner!(self, stream => stream.poll_read(cx, buffer))
     }
 }
 
@@ -63,7 +97,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.inner().poll_write(cx, bytes)
+        inner!(self, stream => stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -71,7 +105,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.inner().poll_write_vectored(cx, slices)
+        inner!(self, stream => stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -79,10 +113,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_flush(cx)
+        inner!(self, stream => stream.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_shutdown(cx)
+        inner!(self, stream => stream.poll_shutdown(cx))
     }
 }

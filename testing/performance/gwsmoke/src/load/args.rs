@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{run, table};
+use super::{run, sweep, table};
 use crate::failure::{Exit, Failure, io};
 use crate::node::NodeArgs;
 use crate::progress::Progress;
@@ -36,6 +36,10 @@ pub struct Load {
     /// Each connection asks again upon its answer, instead of at a rate
     #[arg(long)]
     closed: bool,
+    /// Walk the rate up, from --rate or 1000, and tell where it is not kept up with any more; each
+    /// rate for --duration
+    #[arg(long, conflicts_with = "closed")]
+    sweep: bool,
     /// How long it is measured [default: 10s]
     #[arg(long, value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
@@ -111,7 +115,10 @@ impl Load {
             flags.push("--tls-self-signed".to_owned());
         }
         let node = self.node.open(&flags)?;
-        let result = run(&spec, &node, progress)?;
+        let result = match self.sweep {
+            true => sweep::run(&spec, &node, progress)?,
+            false => run(&spec, &node, progress)?,
+        };
         if let Some(path) = &self.json {
             let text =
                 serde_json::to_string_pretty(&result).map_err(|error| io("JSON")(error.into()))?;
@@ -143,7 +150,8 @@ impl Load {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         set(&mut spec.workload, workload);
         set(&mut spec.rate_rps, self.rate.map(Some));
-        if self.closed {
+        // A sweep has a first rate of its own.
+        if self.closed || (self.sweep && self.rate.is_none() && self.scenario.is_none()) {
             spec.rate_rps = None;
         }
         set(&mut spec.duration_s, seconds(self.duration));

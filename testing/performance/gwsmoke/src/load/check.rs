@@ -52,11 +52,6 @@ impl Check {
         self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
-    /// What is kept of it, for the protocol to look at.
-    pub(crate) fn kept(&self) -> &[u8] {
-        &self.kept
-    }
-
     /// What to make of the answer, once all of it is there; and whether its bytes have been
     /// verified.
     ///

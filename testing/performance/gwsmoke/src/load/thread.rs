@@ -89,7 +89,7 @@ pub(super) fn run(
     } = times.recv().ok()?;
     let worker = Rc::new(Worker {
         content: part.content,
-        source: Source::new(from, drivers.len()),
+        source: Source::new(from, drivers.len() * part.endpoint.tasks()),
         plan: RefCell::new(part.plan),
         record: RefCell::new(Recorder::new(window)),
         verify_every: part.verify_every,
@@ -98,7 +98,9 @@ pub(super) fn run(
         ended: part.ended,
     });
     let mut late = histogram();
-    let cpu = local.block_on(&runtime, work(&worker, drivers, window, until, &mut late));
+    let tasks = part.endpoint.tasks();
+    let numbers = (0..).step_by(tasks).zip(drivers);
+    let cpu = local.block_on(&runtime, work(&worker, numbers, window, until, &mut late));
     // Drops what was still under way.
     drop(local);
     let worker = Rc::into_inner(worker)?;
@@ -124,13 +126,13 @@ async fn open(part: &Part) -> io::Result<Vec<Driver>> {
 
 async fn work(
     worker: &Rc<Worker>,
-    drivers: Vec<Driver>,
+    drivers: impl Iterator<Item = (usize, Driver)>,
     window: Window,
     until: Instant,
     late: &mut Histogram<u64>,
 ) -> Duration {
     let mut connections = JoinSet::new();
-    for (number, driver) in drivers.into_iter().enumerate() {
+    for (number, driver) in drivers {
         connections.spawn_local(driver.run(Rc::clone(worker), number));
     }
     let all = async {
