@@ -7,7 +7,7 @@
 //!
 //! - [`smoke`]: the whole path of a node, once.
 //! - [`suite`]: the standard scenarios in one go; [`slo`]: service levels as data, and what was
-//!   measured beside them.
+//!   measured beside them; [`report`]: all of it as one page of HTML.
 //! - [`node`]: the node that is measured, started or pointed at.
 //! - [`load`]: requests at a rate, or one upon the other: threads, pacing, what is asked.
 //! - [`drive`]: speaking to a node, a module for each protocol.
@@ -29,6 +29,7 @@ pub mod node;
 pub mod progress;
 pub mod proxy;
 mod record;
+pub mod report;
 pub mod result;
 pub mod sample;
 pub mod scenario;

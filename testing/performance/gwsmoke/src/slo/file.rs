@@ -133,17 +133,13 @@ impl Levels {
             .filter_map(|level| Some((level.id.as_str(), level.tested_in.as_deref()?)))
     }
 
-    /// Scenarios that some level is measured by.
-    pub fn scenarios(&self) -> BTreeSet<&str> {
-        self.levels
-            .iter()
-            .filter_map(|level| match &level.measure {
-                Some(Measure::Scenarios(names, _)) => Some(names),
-                _ => None,
-            })
-            .flatten()
-            .map(String::as_str)
-            .collect()
+    /// The scenarios that the level of this id is measured by.
+    pub fn scenarios_of(&self, id: &str) -> Vec<&str> {
+        let level = self.levels.iter().find(|level| level.id == id);
+        match level.and_then(|level| level.measure.as_ref()) {
+            Some(Measure::Scenarios(names, _)) => names.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
