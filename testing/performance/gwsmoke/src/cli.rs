@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::load;
 use crate::progress::Progress;
 use crate::smoke;
+use crate::suite;
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
 and is not as it should be, 2 wrong usage.";
@@ -22,6 +23,7 @@ pub struct Cli {
 enum Verb {
     Load(load::Load),
     Smoke(smoke::Smoke),
+    Suite(suite::Suite),
 }
 
 impl Cli {
@@ -35,6 +37,7 @@ impl Cli {
         match self.verb {
             Verb::Load(load) => load.run(&progress),
             Verb::Smoke(smoke) => smoke.run(&progress),
+            Verb::Suite(suite) => suite.run(&progress),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - [`node`]: the node that is measured, started or pointed at.
 //! - [`load`]: requests at a rate, or one upon the other: threads, pacing, what is asked.
 //! - [`drive`]: speaking to a node, a module for each protocol.
+//! - [`ask`], [`fetch`]: one request and its answer, beside a load.
 //! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
 //! - [`proxy`]: a longer way to the node.
 //! - [`scenario`]: files that say what to run.
@@ -18,6 +19,7 @@
 //!
 //! Each verb of the command line is a module of its own.
 
+mod ask;
 pub mod cli;
 mod clock;
 mod drive;

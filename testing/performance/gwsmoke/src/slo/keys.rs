@@ -2,6 +2,7 @@
 //! them.
 
 use crate::result::LoadResult;
+use crate::suite::catalogue;
 use crate::suite::result::SuiteResult;
 
 type Entry<T> = (&'static str, fn(&T) -> Option<f64>);
@@ -71,6 +72,13 @@ const SUITE: &[Entry<SuiteResult>] = &[
     }),
     ("edge.idle_wakeups_per_s", |it| it.edge.idle_wakeups_per_s),
     ("edge.idle_cpu_percent", |it| it.edge.idle_cpu_percent),
+    // Of the scenario that CPU is told of, too.
+    ("edge.instructions_per_1000", |it| {
+        let mut operations = it.edge.operations.iter();
+        operations
+            .find(|it| it.scenario == catalogue::CAPACITY)?
+            .instructions_per_1000
+    }),
     ("beyond_cap.accepted_percent", |it| {
         Some(it.beyond_cap.as_ref()?.accepted_percent)
     }),
@@ -97,8 +105,10 @@ const SUITE: &[Entry<SuiteResult>] = &[
     ("beyond_cpu.recovery_s", |it| {
         it.beyond_cpu.as_ref()?.recovery_s
     }),
+    // The worst of all sizes.
     ("memory.percent_of_allowed", |it| {
-        Some(it.memory.as_ref()?.percent_of_allowed)
+        let percents = it.memory.iter().map(|memory| memory.percent_of_allowed);
+        percents.reduce(f64::max)
     }),
     ("limits.request_deadline_s", |it| {
         limit(it, "limits.request_deadline")
