@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
-use crate::load;
 use crate::progress::Progress;
+use crate::{load, peers, report};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
 and is not as it should be, 2 wrong usage.";
@@ -20,6 +20,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(load::Load),
+    Peers(peers::Peers),
+    Report(report::Report),
 }
 
 impl Cli {
@@ -32,6 +34,8 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::Peers(peers) => peers.run(&progress),
+            Verb::Report(report) => report.run(&progress),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - [`drive`]: speaking to a node, a module for each protocol.
 //! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
 //! - [`scenario`]: files that say what to run.
+//! - [`peers`]: the node beside other programs.
 //! - [`cli`], [`failure`]: the command line, and how a verb ends.
 //!
 //! Each verb of the command line is a module of its own.
@@ -22,6 +23,7 @@ pub mod failure;
 pub mod fetch;
 pub mod load;
 pub mod node;
+pub mod peers;
 pub mod progress;
 mod record;
 pub mod report;

@@ -15,7 +15,7 @@ mod fleet;
 mod outcome;
 pub(crate) mod plan;
 mod prepare;
-mod random;
+pub(crate) mod random;
 mod schedule;
 mod source;
 pub mod sweep;
@@ -24,6 +24,7 @@ mod thread;
 mod timer;
 pub(crate) mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use plan::Plan;
 
 use crate::clock;
 use crate::drive::Endpoint;
+use crate::drive::peer::Peer;
 use crate::drive::stream::Target;
 use crate::failure::{Failure, io};
 use crate::fetch;
@@ -91,12 +93,35 @@ impl Prepared {
             token: node.token.clone(),
             queue: format!("gwsmoke-{origin:x}"),
             streams: spec.streams as usize,
+            peer: None,
         };
         prepare::run(&endpoint, &content, progress)?;
         Ok(Self {
             endpoint,
             content,
             origin,
+        })
+    }
+
+    /// The same for what is no node: `peer` at `address`, which has what is read, if anything is.
+    pub(crate) fn at_peer(
+        spec: &LoadSpec,
+        address: SocketAddr,
+        peer: Peer,
+    ) -> Result<Self, Failure> {
+        check(spec)?;
+        let endpoint = Endpoint {
+            proto: Proto::Http1,
+            target: Target::plain(address),
+            token: None,
+            queue: String::new(),
+            streams: 1,
+            peer: Some(peer),
+        };
+        Ok(Self {
+            endpoint,
+            content: Arc::new(Content::new(spec)?),
+            origin: clock::since_epoch().as_nanos() as u64,
         })
     }
 
