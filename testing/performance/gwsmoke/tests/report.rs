@@ -85,6 +85,9 @@ fn scenario(name: &str, index: u32) -> LoadResult {
         achieved_rps: 398.2,
         requests: 12_000,
         errors: 6,
+        unsent: 0,
+        verified: 187,
+        connections_opened: 16,
         status_counts: BTreeMap::from(statuses),
         received_bytes: 1 << 20,
         sent_bytes: 0,
@@ -97,10 +100,13 @@ fn scenario(name: &str, index: u32) -> LoadResult {
         server_fds_max: Some(33),
         server_fds_limit: Some(1024),
         client_cpu_cores: 0.02 + 0.9 * f64::from(index % 2),
+        pacing_late_ms: latency(0.01),
         server_counters: BTreeMap::from([(
             format!("http_requests_total{{x=\"{name}\"}}"),
             12_000.0,
         )]),
+        sweep: Vec::new(),
+        knee_rps: None,
     }
 }
 
@@ -116,6 +122,7 @@ fn sweep(name: &str) -> Sweep {
         }),
         server_cpu_cores: Some((thousands / 45.0).min(1.0)),
         client_cpu_cores: thousands / 70.0,
+        ..SweepStep::default()
     };
     Sweep {
         scenario: name.to_owned(),
@@ -134,6 +141,7 @@ fn level(name: &str, verdict: Verdict, goal_met: Option<bool>) -> Row {
         floor: Some(80.0),
         goal: Some(5.0),
         measured: (verdict != Verdict::NotMeasured).then_some(0.45),
+        scenario: Some(name.to_owned()),
         verdict,
         goal_met,
         note: Some(name.to_owned()),
@@ -230,6 +238,7 @@ fn suite(name: &str) -> SuiteResult {
             key: format!("limits.{name}"),
             expected: "5 s".to_owned(),
             stated: None,
+            stated_number: None,
             probe: Some(name.to_owned()),
             holds: false,
         }],
@@ -238,6 +247,7 @@ fn suite(name: &str) -> SuiteResult {
             level(name, Verdict::Pass, Some(false)),
             level(name, Verdict::Fail, Some(false)),
             level(name, Verdict::NotMeasured, None),
+            level(name, Verdict::NotAsked, None),
             level(name, Verdict::Elsewhere, None),
         ],
         peers: Some(comparisons(name)),

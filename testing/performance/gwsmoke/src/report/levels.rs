@@ -111,6 +111,7 @@ fn verdict(row: &Row) -> String {
         (Verdict::Pass, _) => ("pass", "✓ holds"),
         (Verdict::Fail, _) => ("fail", "✗ missed"),
         (Verdict::NotMeasured, _) => ("open", "○ not measured"),
+        (Verdict::NotAsked, _) => ("open", "○ not asked for"),
         (Verdict::Elsewhere, _) => ("open", "→ elsewhere"),
     };
     format!("<span class=\"{class}\">{words}</span>")
@@ -153,6 +154,7 @@ mod tests {
             floor: Some(80.0),
             goal: Some(5.0),
             measured: Some(12.0),
+            scenario: None,
             verdict,
             goal_met,
             note: None,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::result::{Latency, LoadResult, Machine, NodeBuild};
+
+pub use crate::result::SweepStep;
 use crate::slo::Row;
 
 /// All of one suite: `suite.json`.
@@ -65,21 +67,6 @@ pub struct Sweep {
     pub steps: Vec<SweepStep>,
     /// The highest rate that the node followed; absent if it followed none, or all.
     pub knee_rps: Option<f64>,
-}
-
-/// One rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SweepStep {
-    /// Requests that were due per second.
-    pub offered_rps: f64,
-    /// Answered as asked per second.
-    pub achieved_rps: f64,
-    /// Latency at this rate.
-    pub latency_ms: Latency,
-    /// Cores that the node kept busy.
-    pub server_cpu_cores: Option<f64>,
-    /// Cores that this tool kept busy. Near its number of threads, it was itself the limit.
-    pub client_cpu_cores: f64,
 }
 
 /// Ten times a cap of requests per second, offered to a node that has it.
@@ -209,10 +196,12 @@ pub struct Memory {
 pub struct LimitProbe {
     /// The key of the configuration.
     pub key: String,
-    /// What the seed has.
+    /// What it is by default, as it is written there.
     pub expected: String,
     /// What the node's `/version` says.
     pub stated: Option<String>,
+    /// The same as a number: seconds, bytes, or how many.
+    pub stated_number: Option<f64>,
     /// What was asked beyond the cap, and what came; absent where that is tested elsewhere alone.
     pub probe: Option<String>,
     /// Stated as expected, and the probe refused as it should be.
