@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
-use crate::{load, peers, report, smoke};
+use crate::{cross_check, load, peers, report, smoke};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
 and is not as it should be, 2 wrong usage.";
@@ -20,6 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(Box<load::Load>),
+    CrossCheck(cross_check::CrossCheck),
     Peers(peers::Peers),
     Report(report::Report),
     Smoke(smoke::Smoke),
@@ -35,6 +36,7 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::CrossCheck(check) => check.run(&progress),
             Verb::Peers(peers) => peers.run(&progress),
             Verb::Report(report) => report.run(&progress),
             Verb::Smoke(smoke) => smoke.run(&progress),

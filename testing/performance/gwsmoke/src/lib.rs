@@ -14,13 +14,14 @@
 //! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
 //! - [`proxy`]: a longer way to the node.
 //! - [`scenario`]: files that say what to run.
-//! - [`peers`]: the node beside other programs.
+//! - [`peers`]: the node beside other programs; [`cross_check`]: this tool beside others.
 //! - [`cli`], [`failure`]: the command line, and how a verb ends.
 //!
 //! Each verb of the command line is a module of its own.
 
 pub mod cli;
 mod clock;
+pub mod cross_check;
 mod drive;
 pub mod failure;
 pub mod fetch;
