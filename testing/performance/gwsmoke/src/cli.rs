@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
-use crate::load;
 use crate::progress::Progress;
+use crate::{load, peers, report, smoke};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
 and is not as it should be, 2 wrong usage.";
@@ -19,7 +19,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Load(load::Load),
+    Load(Box<load::Load>),
+    Peers(peers::Peers),
+    Report(report::Report),
+    Smoke(smoke::Smoke),
 }
 
 impl Cli {
@@ -32,6 +35,9 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::Peers(peers) => peers.run(&progress),
+            Verb::Report(report) => report.run(&progress),
+            Verb::Smoke(smoke) => smoke.run(&progress),
         }
     }
 }

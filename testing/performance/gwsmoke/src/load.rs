@@ -15,7 +15,7 @@ mod fleet;
 mod outcome;
 pub(crate) mod plan;
 mod prepare;
-mod random;
+pub(crate) mod random;
 mod schedule;
 mod source;
 pub mod sweep;
@@ -24,6 +24,7 @@ mod thread;
 mod timer;
 pub(crate) mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +36,13 @@ use plan::Plan;
 
 use crate::clock;
 use crate::drive::Endpoint;
+use crate::drive::peer::Peer;
 use crate::drive::stream::Target;
 use crate::failure::{Failure, io};
 use crate::fetch;
 use crate::node::Node;
 use crate::progress::Progress;
+use crate::proxy::Proxy;
 use crate::result::{LoadResult, Machine, NodeBuild};
 use crate::sample::Metrics;
 use crate::spec::{LoadSpec, Proto};
@@ -71,6 +74,8 @@ pub(crate) struct Prepared {
     content: Arc<Content>,
     /// What makes bodies differ from those of other runs.
     origin: u64,
+    /// The longer way to the node, if there is one.
+    _proxy: Option<Proxy>,
 }
 
 impl Prepared {
@@ -82,7 +87,7 @@ impl Prepared {
             Proto::Http1 | Proto::Http2 => node.http()?,
             Proto::Oap => node.oap()?,
         };
-        let endpoint = Endpoint {
+        let mut endpoint = Endpoint {
             proto: spec.proto,
             target: match node.is_tls {
                 true => Target::tls(address, node.pin.as_deref(), spec.proto)?,
@@ -91,12 +96,47 @@ impl Prepared {
             token: node.token.clone(),
             queue: format!("gwsmoke-{origin:x}"),
             streams: spec.streams as usize,
+            peer: None,
         };
         prepare::run(&endpoint, &content, progress)?;
+        // Only what is measured goes the longer way.
+        let proxy = match spec.delay_ms > 0.0 {
+            true => {
+                let round_trip = Duration::from_secs_f64(spec.delay_ms / 1e3);
+                let proxy = Proxy::start(address, round_trip).map_err(io("the proxy"))?;
+                endpoint.target.address = proxy.address();
+                Some(proxy)
+            }
+            false => None,
+        };
         Ok(Self {
             endpoint,
             content,
             origin,
+            _proxy: proxy,
+        })
+    }
+
+    /// The same for what is no node: `peer` at `address`, which has what is read, if anything is.
+    pub(crate) fn at_peer(
+        spec: &LoadSpec,
+        address: SocketAddr,
+        peer: Peer,
+    ) -> Result<Self, Failure> {
+        check(spec)?;
+        let endpoint = Endpoint {
+            proto: Proto::Http1,
+            target: Target::plain(address),
+            token: None,
+            queue: String::new(),
+            streams: 1,
+            peer: Some(peer),
+        };
+        Ok(Self {
+            endpoint,
+            content: Arc::new(Content::new(spec)?),
+            origin: clock::since_epoch().as_nanos() as u64,
+            _proxy: None,
         })
     }
 
@@ -161,6 +201,9 @@ fn check(spec: &LoadSpec) -> Result<(), Failure> {
     }
     if !spec.rate_rps.is_none_or(|rate| is_number(rate, 0.01, 1e8)) {
         return wrong("rate: 0.01 to 100000000 requests per second");
+    }
+    if !is_number(spec.delay_ms, 0.0, 10_000.0) {
+        return wrong("delay: up to 10 s");
     }
     if !is_number(spec.read_ratio, 0.0, 1.0) {
         return wrong("read_ratio: 0 to 1");

@@ -145,6 +145,20 @@ impl Drop for Node {
 }
 
 impl Node {
+    /// A process that is no node, and of which nothing else is known.
+    pub(crate) fn stranger(pid: i32) -> Self {
+        Self {
+            http: None,
+            oap: None,
+            admin: None,
+            is_tls: false,
+            pin: None,
+            token: None,
+            pid: Some(pid),
+            child: None,
+        }
+    }
+
     /// Starts `binary` in development mode on free ports of 127.0.0.1, with `flags` besides, and
     /// waits until it has bound them.
     ///

@@ -89,9 +89,8 @@ pub(crate) fn measure(spec: &LoadSpec, node: &Node) -> LoadResult {
 
 /// A node of the real binary.
 pub(crate) fn node(flags: &[&str]) -> Node {
-    static BINARY: LazyLock<PathBuf> = LazyLock::new(binary);
     let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    Node::start(&BINARY, &flags).unwrap()
+    Node::start(binary(), &flags).unwrap()
 }
 
 /// A server that is pointed at.
@@ -105,7 +104,12 @@ pub(crate) fn at(url: &str) -> Node {
 
 /// The node's binary of the target directory that this test is in, built if it is not there: only
 /// the package that has it is told where it is.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> &'static PathBuf {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(find_or_build);
+    &BINARY
+}
+
+fn find_or_build() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     // target/debug/deps/test
     let profile = own.ancestors().nth(2).unwrap();
