@@ -44,7 +44,7 @@ use crate::node::Node;
 use crate::progress::Progress;
 use crate::proxy::Proxy;
 use crate::result::{LoadResult, Machine, NodeBuild};
-use crate::sample::{Metrics, fds_limit};
+use crate::sample::Metrics;
 use crate::spec::{LoadSpec, Proto};
 
 /// One of so many answers is compared byte by byte, unless all are.
@@ -162,7 +162,7 @@ impl Prepared {
                 warm_up: Duration::from_secs_f64(spec.warm_up_s),
                 time: Duration::from_secs_f64(spec.duration_s),
                 verify_every: if spec.verify_all { 1 } else { VERIFY_EVERY },
-                pid: node.pid,
+                watched: node.watched(),
             },
             Some(progress),
         )?;
@@ -173,7 +173,7 @@ impl Prepared {
             started_unix_s,
             machine: Machine::here(),
             node: build(node),
-            fds_limit: node.pid.and_then(fds_limit),
+            fds_limit: node.watched().fds_limit(),
             counters: counters.unwrap_or_default(),
         };
         Ok(outcome::of(spec, &measured, about))
