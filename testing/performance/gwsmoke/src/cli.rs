@@ -3,11 +3,11 @@
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
-use crate::load;
 use crate::progress::Progress;
+use crate::{ab, gate, load};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
-and is not as it should be, 2 wrong usage.";
+and is not as it should be, 2 wrong usage, 3 nothing can be said: what was to be compared cannot be.";
 
 /// Measures a micronode: load, the standard scenarios, comparisons of builds, and gates.
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(load::Load),
+    Ab(ab::Ab),
+    Gate(gate::Gate),
 }
 
 impl Cli {
@@ -32,6 +34,8 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::Ab(ab) => ab.run(&progress),
+            Verb::Gate(gate) => gate.run(&progress),
         }
     }
 }

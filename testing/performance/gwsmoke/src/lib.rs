@@ -4,21 +4,25 @@
 //!   and writes.
 //! - [`machine`]: whether two results may be compared.
 //! - [`spec`]: what to run: the fields of a scenario file, which flags of `load` override.
-//!
 //! - [`node`]: the node that is measured, started or pointed at.
 //! - [`load`]: requests at a rate, or one upon the other: threads, pacing, what is asked.
 //! - [`drive`]: speaking to a node, a module for each protocol.
 //! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
 //! - [`scenario`]: files that say what to run.
+//! - [`ab`]: two builds in turn; [`stats`]: how much they differ, and how sure that is.
+//! - [`gate`]: whether a result is worse than it may be; [`waivers`]: what is let pass, until when.
 //! - [`cli`], [`failure`]: the command line, and how a verb ends.
 //!
 //! Each verb of the command line is a module of its own.
 
+pub mod ab;
 pub mod cli;
 mod clock;
+pub mod date;
 mod drive;
 pub mod failure;
 pub mod fetch;
+pub mod gate;
 pub mod load;
 pub mod machine;
 pub mod node;
@@ -28,3 +32,5 @@ pub mod result;
 pub mod sample;
 pub mod scenario;
 pub mod spec;
+pub mod stats;
+pub mod waivers;

@@ -15,7 +15,7 @@ mod fleet;
 mod outcome;
 pub(crate) mod plan;
 mod prepare;
-mod random;
+pub(crate) mod random;
 mod schedule;
 mod source;
 pub mod sweep;
