@@ -45,8 +45,8 @@ const VIRTUAL_RUNS: u32 = 1000;
 
 /// What is compared unless told otherwise, and what the error rates are stated for.
 const SCENARIOS: [&str; 2] = [
-    include_str!("../../scenarios/ab_closed.toml"),
-    include_str!("../../scenarios/ab_open.toml"),
+    include_str!("../../gate/ab_closed.toml"),
+    include_str!("../../gate/ab_open.toml"),
 ];
 
 /// How much worse a build is made for a recording: slower, and fatter, in percent.

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
-use crate::{ab, gate, load};
+use crate::{ab, gate, load, smoke};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
 and is not as it should be, 2 wrong usage, 3 nothing can be said: what was to be compared cannot be.";
@@ -20,6 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(load::Load),
+    Smoke(smoke::Smoke),
     Ab(ab::Ab),
     Gate(gate::Gate),
 }
@@ -34,6 +35,7 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::Smoke(smoke) => smoke.run(&progress),
             Verb::Ab(ab) => ab.run(&progress),
             Verb::Gate(gate) => gate.run(&progress),
         }

@@ -40,6 +40,7 @@ use crate::failure::{Failure, io};
 use crate::fetch;
 use crate::node::Node;
 use crate::progress::Progress;
+use crate::proxy::Proxy;
 use crate::result::{LoadResult, Machine, NodeBuild};
 use crate::sample::{Metrics, fds_limit};
 use crate::spec::{LoadSpec, Proto};
@@ -71,6 +72,8 @@ pub(crate) struct Prepared {
     content: Arc<Content>,
     /// What makes bodies differ from those of other runs.
     origin: u64,
+    /// The longer way to the node, if there is one.
+    _proxy: Option<Proxy>,
 }
 
 impl Prepared {
@@ -82,7 +85,7 @@ impl Prepared {
             Proto::Http1 | Proto::Http2 => node.http()?,
             Proto::Oap => node.oap()?,
         };
-        let endpoint = Endpoint {
+        let mut endpoint = Endpoint {
             proto: spec.proto,
             target: match node.is_tls {
                 true => Target::tls(address, node.pin.as_deref(), spec.proto)?,
@@ -93,10 +96,21 @@ impl Prepared {
             streams: spec.streams as usize,
         };
         prepare::run(&endpoint, &content, progress)?;
+        // Only what is measured goes the longer way.
+        let proxy = match spec.delay_ms > 0.0 {
+            true => {
+                let round_trip = Duration::from_secs_f64(spec.delay_ms / 1e3);
+                let proxy = Proxy::start(address, round_trip).map_err(io("the proxy"))?;
+                endpoint.target.address = proxy.address();
+                Some(proxy)
+            }
+            false => None,
+        };
         Ok(Self {
             endpoint,
             content,
             origin,
+            _proxy: proxy,
         })
     }
 
@@ -161,6 +175,9 @@ fn check(spec: &LoadSpec) -> Result<(), Failure> {
     }
     if !spec.rate_rps.is_none_or(|rate| is_number(rate, 0.01, 1e8)) {
         return wrong("rate: 0.01 to 100000000 requests per second");
+    }
+    if !is_number(spec.delay_ms, 0.0, 10_000.0) {
+        return wrong("delay: up to 10 s");
     }
     if !is_number(spec.read_ratio, 0.0, 1.0) {
         return wrong("read_ratio: 0 to 1");

@@ -139,7 +139,10 @@ fn check_schema(value: &Value, what: &str) -> Result<(), Failure> {
 /// # Errors
 ///
 /// As [`read`], for every file of a folder.
-pub(super) fn baseline(path: &Path, result: &[LoadResult]) -> Result<Option<Vec<LoadResult>>, Failure> {
+pub(super) fn baseline(
+    path: &Path,
+    result: &[LoadResult],
+) -> Result<Option<Vec<LoadResult>>, Failure> {
     if !path.is_dir() {
         return absolute(path).map(Some);
     }

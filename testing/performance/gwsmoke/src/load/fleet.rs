@@ -119,6 +119,7 @@ pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured,
             None => Loop::Closed { end: window.end },
         };
         let times = Times {
+            begins,
             from,
             window,
             until: window.end + DRAIN,

@@ -38,6 +38,8 @@ pub(super) struct Part {
 
 /// When it does it.
 pub(super) struct Times {
+    /// Nothing is asked before.
+    pub(super) begins: Instant,
     pub(super) from: Loop,
     pub(super) window: Window,
     /// What has no answer by then has none.
@@ -82,14 +84,11 @@ pub(super) fn run(
         }
     };
     let _unheard = ready.send(Ok(()));
-    let Times {
-        from,
-        window,
-        until,
-    } = times.recv().ok()?;
+    let times = times.recv().ok()?;
+    let window = times.window;
     let worker = Rc::new(Worker {
         content: part.content,
-        source: Source::new(from, drivers.len() * part.endpoint.tasks()),
+        source: Source::new(times.from, drivers.len() * part.endpoint.tasks()),
         plan: RefCell::new(part.plan),
         record: RefCell::new(Recorder::new(window)),
         verify_every: part.verify_every,
@@ -100,7 +99,7 @@ pub(super) fn run(
     let mut late = histogram();
     let tasks = part.endpoint.tasks();
     let numbers = (0..).step_by(tasks).zip(drivers);
-    let cpu = local.block_on(&runtime, work(&worker, numbers, window, until, &mut late));
+    let cpu = local.block_on(&runtime, work(&worker, numbers, &times, &mut late));
     // Drops what was still under way.
     drop(local);
     let worker = Rc::into_inner(worker)?;
@@ -127,10 +126,19 @@ async fn open(part: &Part) -> io::Result<Vec<Driver>> {
 async fn work(
     worker: &Rc<Worker>,
     drivers: impl Iterator<Item = (usize, Driver)>,
-    window: Window,
-    until: Instant,
+    times: &Times,
     late: &mut Histogram<u64>,
 ) -> Duration {
+    let Times {
+        begins,
+        window,
+        until,
+        ..
+    } = *times;
+    // A request of a closed loop is due whenever it is asked for.
+    if let Ok(mut timer) = Timer::new() {
+        let _slept = timer.until(begins).await;
+    }
     let mut connections = JoinSet::new();
     for (number, driver) in drivers {
         connections.spawn_local(driver.run(Rc::clone(worker), number));
