@@ -28,8 +28,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::clock;
+use crate::cross_check;
 use crate::failure::{Exit, Failure, io};
 use crate::node::find_binary;
+use crate::peers;
 use crate::progress::Progress;
 use crate::report;
 use crate::result::{LoadResult, Machine, SCHEMA};
@@ -47,7 +49,7 @@ const PARTS: &[&str] = &["cold_start", "edge", "memory", "limits", "beyond_cpu"]
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   gwsmoke suite --quick --out /tmp/suite
-  gwsmoke suite --full --out suite --node target/release/micronode
+  gwsmoke suite --full --peers --cross-check --out suite --node target/release/micronode
   gwsmoke suite --quick --out /tmp/suite --only get_1k --only cold_start")]
 pub struct Suite {
     /// A minute or two: everything, each for as long as shows that it works
@@ -62,6 +64,13 @@ pub struct Suite {
     /// The binary of the nodes to start [default: micronode of the same target directory]
     #[arg(long, value_name = "BIN")]
     node: Option<PathBuf>,
+    /// Beside other programs, too: nginx, Redis, NATS JetStream, beanstalkd, those that are there.
+    /// Ten minutes more, or one
+    #[arg(long)]
+    peers: bool,
+    /// The same loads by tools of others, too: wrk and oha, those that are there
+    #[arg(long)]
+    cross_check: bool,
     /// Nothing but this scenario or part (cold_start, edge, memory, limits, beyond_cpu); may be
     /// repeated. Service levels of the others are not measured
     #[arg(long, value_name = "NAME")]
@@ -137,6 +146,7 @@ impl Suite {
             }
         }
         self.parts(session, &mut suite);
+        self.others(session, &mut suite);
         if let Some(result) = suite.scenarios.first() {
             suite.node = result.node.clone();
         }
@@ -189,6 +199,29 @@ impl Suite {
             suite.beyond_cpu = told(session, "beyond_cpu", beyond, skipped);
         }
     }
+
+    /// Programs and tools of others.
+    fn others(&self, session: &Session<'_>, suite: &mut SuiteResult) {
+        let progress = session.progress;
+        if self.peers {
+            let options = options(session, peers::Options::quick, peers::Options::full);
+            let found = peers::run(&options, progress);
+            suite.peers = told(session, "peers", found, &mut suite.skipped);
+        }
+        if self.cross_check {
+            let options = options(
+                session,
+                cross_check::Options::quick,
+                cross_check::Options::full,
+            );
+            let found = cross_check::run(&options, progress);
+            suite.cross_check = told(session, "cross_check", found, &mut suite.skipped);
+        }
+    }
+}
+
+fn options<T>(session: &Session<'_>, quick: fn(PathBuf) -> T, full: fn(PathBuf) -> T) -> T {
+    session.either(quick, full)(session.binary.clone())
 }
 
 fn is_part(name: &str) -> bool {

@@ -194,7 +194,8 @@ impl Measure {
     fn of(key: &str, scenario: Option<OneOrMore>, known: &[&str]) -> Result<Self, String> {
         let Some(scenario) = scenario else {
             if let Some(id) = key.strip_prefix("peers.") {
-                return Ok(Self::Peer(id.to_owned()));
+                let found = keys::of_peers(id).map(Self::Peer);
+                return found.ok_or_else(|| format!("no comparison is called `{id}`"));
             }
             let found = keys::of_suite(key);
             return found

@@ -179,6 +179,25 @@ pub fn scenario_names() -> impl Iterator<Item = &'static str> {
     SCENARIO.iter().map(|it| it.0)
 }
 
+/// The comparison with another program of this id, as [`crate::peers`] calls them.
+pub fn of_peers(id: &str) -> Option<String> {
+    let parts: Vec<&str> = id.split('_').collect();
+    let is_one_of = |part: &str, all: &[&str]| all.contains(&part);
+    let is_size = |size: &str| is_one_of(size, &["1k", "64k", "1m", "16m"]);
+    let is_queue = |queue: &str| is_one_of(queue, &["nats", "beanstalkd", "redis"]);
+    let is_measure = |measure: &str| is_one_of(measure, &["rate", "cpu"]);
+    let is_known = match parts[..] {
+        ["get", size, "cpu" | "rps", "nginx"] => is_size(size),
+        ["get", size, "cpu", "nginx", "blake3"] => is_size(size),
+        ["put", size, "cpu" | "rps", "nginx" | "redis"] => is_size(size),
+        ["put", size, "cpu", "redis", "blake3"] => is_size(size),
+        ["send" | "take", measure, queue] => is_measure(measure) && is_queue(queue),
+        ["take", "batched", measure, queue] => is_measure(measure) && is_queue(queue),
+        _ => false,
+    };
+    is_known.then(|| id.to_owned())
+}
+
 /// All keys of a suite.
 pub fn suite_names() -> impl Iterator<Item = &'static str> {
     SUITE.iter().map(|it| it.0)

@@ -186,7 +186,7 @@ fn keys_of_the_suite_need_no_scenario() {
 
 #[test]
 fn what_needs_more_than_was_asked_for_is_not_a_failure() {
-    let lines = "key = 'peers.get_1k'\ncomparison = '<='\ngoal = 1\nneeds = 'peers'";
+    let lines = "key = 'peers.get_1k_cpu_nginx'\ncomparison = '<='\ngoal = 1\nneeds = 'peers'";
     let mut suite = suite(Vec::new());
     suite.level = Level::Full;
     let row = judged(lines, &suite);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::result::{BeyondCap, BeyondCpu, Edge, LimitProbe, Memory, SuiteResult};
+use crate::peers;
 use crate::result::LoadResult;
 use crate::slo::{self, number};
 
@@ -59,6 +60,9 @@ fn write(text: &mut String, suite: &SuiteResult) -> std::fmt::Result {
     edge(text, &suite.edge)?;
     memory(text, &suite.memory)?;
     limits(text, &suite.limits)?;
+    for found in suite.peers.iter().chain(&suite.cross_check) {
+        writeln!(text, "{}", peers::table::of(found))?;
+    }
     for skipped in &suite.skipped {
         writeln!(text, "not measured: {skipped}")?;
     }
