@@ -166,10 +166,24 @@ impl Node {
     ///
     /// If it does not start; with what it says of it.
     pub fn start(binary: &Path, flags: &[String]) -> Result<Self, Failure> {
+        Self::start_in(binary, flags, [])
+    }
+
+    /// The same with `variables` in its environment, beside everybody's.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_in<'a>(
+        binary: &Path,
+        flags: &[String],
+        variables: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Result<Self, Failure> {
         let mut child = Command::new(binary)
             .args(["run", "--dev", "--bind", "127.0.0.1:0"])
             .args(["--admin", "127.0.0.1:0"])
             .args(flags)
+            .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -89,7 +89,8 @@ fn sections(suite: &SuiteResult) -> Vec<Section> {
     add("beyond", "Beyond the knee", side_by_side(cap, cpu));
     add("edge", "Edge", bounds::edge(&suite.edge));
     let start = suite.cold_start.as_ref().map(bounds::cold_start);
-    let memory = suite.memory.as_ref().map(bounds::memory);
+    let memory =
+        (!suite.memory.is_empty()).then(|| suite.memory.iter().map(bounds::memory).collect());
     add(
         "start-and-memory",
         "Start and memory",
