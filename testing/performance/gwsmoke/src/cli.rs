@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
-use crate::{ab, gate, load, smoke};
+use crate::{ab, cross_check, gate, load, peers, report, smoke};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
 and is not as it should be, 2 wrong usage, 3 nothing can be said: what was to be compared cannot be.";
@@ -19,7 +19,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Load(load::Load),
+    Load(Box<load::Load>),
+    CrossCheck(cross_check::CrossCheck),
+    Peers(peers::Peers),
+    Report(report::Report),
     Smoke(smoke::Smoke),
     Ab(ab::Ab),
     Gate(gate::Gate),
@@ -35,6 +38,9 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::CrossCheck(check) => check.run(&progress),
+            Verb::Peers(peers) => peers.run(&progress),
+            Verb::Report(report) => report.run(&progress),
             Verb::Smoke(smoke) => smoke.run(&progress),
             Verb::Ab(ab) => ab.run(&progress),
             Verb::Gate(gate) => gate.run(&progress),

@@ -14,6 +14,7 @@
 //! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
 //! - [`proxy`]: a longer way to the node.
 //! - [`scenario`]: files that say what to run.
+//! - [`peers`]: the node beside other programs; [`cross_check`]: this tool beside others.
 //! - [`ab`]: two builds in turn; [`stats`]: how much they differ, and how sure that is.
 //! - [`gate`]: whether a result is worse than it may be; [`waivers`]: what is let pass, until when.
 //! - [`cli`], [`failure`]: the command line, and how a verb ends.
@@ -23,6 +24,7 @@
 pub mod ab;
 pub mod cli;
 mod clock;
+pub mod cross_check;
 pub mod date;
 mod drive;
 pub mod failure;
@@ -31,6 +33,7 @@ pub mod gate;
 pub mod load;
 pub mod machine;
 pub mod node;
+pub mod peers;
 pub mod progress;
 pub mod proxy;
 mod record;

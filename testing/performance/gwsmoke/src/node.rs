@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock;
 use crate::failure::{Failure, io};
+use crate::sample::Watched;
 
 pub use announced::Announced;
 pub use url::Url;
@@ -42,7 +43,7 @@ pub struct NodeArgs {
     /// With TLS: its public key has this hash, as its start line says
     #[arg(long, value_name = "sha256//BASE64", requires = "url")]
     pub pin: Option<String>,
-    /// Its process, for CPU time, memory and descriptors
+    /// Its process, for CPU time, memory and descriptors [default: what the admin plane tells]
     #[arg(long, requires = "url")]
     pub pid: Option<i32>,
     /// The binary of the node to start [default: micronode of the same target directory]
@@ -144,6 +145,20 @@ impl Drop for Node {
 }
 
 impl Node {
+    /// A process that is no node, and of which nothing else is known.
+    pub(crate) fn stranger(pid: i32) -> Self {
+        Self {
+            http: None,
+            oap: None,
+            admin: None,
+            is_tls: false,
+            pin: None,
+            token: None,
+            pid: Some(pid),
+            child: None,
+        }
+    }
+
     /// Starts `binary` in development mode on free ports of 127.0.0.1, with `flags` besides, and
     /// waits until it has bound them.
     ///
@@ -245,6 +260,14 @@ impl Node {
         started.map_or(Ok(()), |pid| {
             kill_process(pid, signal).map_err(|error| io("signalling the node")(error.into()))
         })
+    }
+
+    /// Where to look at it.
+    pub fn watched(&self) -> Watched {
+        Watched {
+            pid: self.pid,
+            admin: self.admin,
+        }
     }
 
     /// Where it speaks HTTP.

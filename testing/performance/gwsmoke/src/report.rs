@@ -3,6 +3,7 @@
 //! Its policy (`Content-Security-Policy`) forbids them, so that a mistake here could not change that.
 //! Everything that comes from data is text: [`text::Escaped`] is the only way into the page.
 
+mod args;
 mod axis;
 mod bounds;
 mod comparisons;
@@ -13,6 +14,8 @@ mod scenario;
 mod series;
 mod table;
 mod text;
+
+pub use args::Report;
 
 use crate::suite::result::SuiteResult;
 use text::Escaped;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::parse::{Event, Head, Parser};
 use super::patience::Patience;
 use super::stream::Stream;
-use super::{Endpoint, RECONNECT_AFTER, heads::Heads, outgoing::Outgoing};
+use super::{Endpoint, RECONNECT_AFTER, heads::Heads, outgoing::Outgoing, peer};
 use crate::clock;
 use crate::load::check::Check;
 use crate::load::content::Content;
@@ -77,6 +77,7 @@ impl Connection {
             }
             match self.exchange(&job, &worker.content).await {
                 Ok(Answer { head, stays }) => {
+                    let judge = self.endpoint.peer.map_or(judge as Judge, |_| peer::judge);
                     let outcome = judge(&self.check, &job, head.status, &worker.content);
                     worker.end(&job, &outcome, head.receipt);
                     if !stays {
@@ -139,6 +140,8 @@ impl Connection {
         .await
     }
 }
+
+type Judge = fn(&Check, &Job, u16, &Content) -> Outcome;
 
 /// What to make of an answer in HTTP, once all of it is there.
 pub(super) fn judge(check: &Check, job: &Job, status: u16, content: &Content) -> Outcome {

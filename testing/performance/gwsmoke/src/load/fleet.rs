@@ -17,7 +17,7 @@ use crate::drive::Endpoint;
 use crate::failure::{Failure, io};
 use crate::progress::Progress;
 use crate::record::{Recorder, Window};
-use crate::sample::Sample;
+use crate::sample::{Sample, Watched};
 
 /// Between saying when it begins and the beginning.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -37,8 +37,8 @@ pub(super) struct Order {
     pub(super) warm_up: Duration,
     pub(super) time: Duration,
     pub(super) verify_every: u64,
-    /// The node's process.
-    pub(super) pid: Option<i32>,
+    /// The node.
+    pub(super) watched: Watched,
 }
 
 /// What came of it.
@@ -127,7 +127,7 @@ pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured,
         // A thread that is gone is missed below.
         let _gone = begin.send(times);
     }
-    let samples = progress.map(|progress| watch(window, order.pid, &ended, progress));
+    let samples = progress.map(|progress| watch(window, order.watched, &ended, progress));
 
     let mut sum: Option<Measured> = None;
     for (thread, _) in running {
@@ -172,7 +172,7 @@ impl Measured {
 /// Looks at the node while it is measured, and says how it goes on.
 fn watch(
     window: Window,
-    pid: Option<i32>,
+    watched: Watched,
     ended: &[Arc<AtomicU64>],
     progress: &Progress,
 ) -> Vec<(Instant, Sample)> {
@@ -183,8 +183,13 @@ fn watch(
     let mut at = window.start;
     for step in 0.. {
         std::thread::sleep(at.saturating_duration_since(clock::now()));
-        if let Some(sample) = pid.and_then(Sample::of) {
-            samples.push((clock::now(), sample));
+        let (is_last, now) = (at >= window.end, clock::now());
+        let look = match is_last {
+            true => watched.last_look(),
+            false => watched.look(),
+        };
+        if let Some(sample) = look {
+            samples.push((now, sample));
         }
         let all: u64 = ended.iter().map(|one| one.load(Ordering::Relaxed)).sum();
         progress.at(step);
@@ -193,10 +198,25 @@ fn watch(
             progress.say(format!("{rate:.0} requests/s"));
         }
         before = all;
-        if at >= window.end {
+        if is_last {
             break;
         }
         at = (at + window.stretch).min(window.end);
     }
     samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_has_neither_too_few_stretches_nor_too_many() {
+        for seconds in [0.5, 1.0, 4.9, 5.0, 10.0, 600.0, 3600.0, 86_400.0] {
+            let time = Duration::from_secs_f64(seconds);
+            let count = time.div_duration_f64(stretch(time));
+            assert!((5.0..=600.0).contains(&count), "{seconds}: {count}");
+        }
+        assert_eq!(stretch(Duration::from_secs(10)), Duration::from_secs(1));
+    }
 }
