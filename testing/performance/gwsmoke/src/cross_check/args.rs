@@ -16,7 +16,7 @@ const APART: f64 = 0.10;
 /// Of its processor, what a tool may be busy at most: beyond it, it may have been the limit.
 const CLIENT_CORES: f64 = 0.8;
 /// Of its processor, what the node has to be busy at least, to have been the limit.
-const SERVER_CORES: f64 = 0.95;
+const SERVER_CORES: f64 = 0.9;
 
 /// The same load by this tool and by wrk and oha, the node on a processor of its own
 ///

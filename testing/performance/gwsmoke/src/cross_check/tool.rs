@@ -1,15 +1,20 @@
 //! wrk and oha: how they are told what to do, and what they say of it.
 
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, io};
 use crate::peers::program::Program;
+use crate::sample;
+
+/// Most bytes that are read of what a tool prints.
+const PRINTED_BYTES: u64 = 1 << 20;
 
 pub(super) const WRK: Program = Program {
     name: "wrk",
@@ -131,37 +136,42 @@ fn command(program: Program) -> Result<Command, Failure> {
     Ok(Command::new(path))
 }
 
-/// What a command prints, and the time of the processor that it took.
+/// What a command prints, and the time of the processor that it took, of all its threads.
 fn output(mut command: Command) -> Result<(String, Duration), Failure> {
-    let before = children()?;
-    let done = command.stdin(Stdio::null()).output();
     let name = command.get_program().to_string_lossy().into_owned();
-    let done = done.map_err(io(&name))?;
-    let cpu = children()?.saturating_sub(before);
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    match done.status.success() {
-        true => Ok((text, cpu)),
-        false => {
-            let told = String::from_utf8_lossy(&done.stderr).into_owned();
-            Err(Failure::wrong(format!(
-                "{name}: {}: {}",
-                done.status,
-                told.trim()
-            )))
-        }
+    let mut complaint = tempfile::tempfile().map_err(io(&name))?;
+    let errors = complaint.try_clone().map_err(io(&name))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .map_err(io(&name))?;
+    let mut text = Vec::new();
+    // Closed behind what is read: who prints more than that is not waited for.
+    if let Some(stdout) = child.stdout.take() {
+        let mut stdout = stdout.take(PRINTED_BYTES);
+        stdout.read_to_end(&mut text).map_err(io(&name))?;
     }
-}
-
-/// Time of the processor of all that this process has started and seen end.
-fn children() -> Result<Duration, Failure> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
-        .map_err(|error| io("the time of what was started")(error.into()))?;
-    let of = |time: nix::sys::time::TimeVal| {
-        let micros = u64::try_from(time.tv_usec()).unwrap_or(0);
-        Duration::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0))
-            + Duration::from_micros(micros)
-    };
-    Ok(of(usage.user_time()) + of(usage.system_time()))
+    // Its clock is there until it has been waited for.
+    let pid = i32::try_from(child.id()).ok();
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    if let Some(pid) = pid.and_then(Pid::from_raw) {
+        waitid(WaitId::Pid(pid), ended).map_err(|error| io(&name)(error.into()))?;
+    }
+    let cpu = pid.and_then(sample::cpu);
+    let status = child.wait().map_err(io(&name))?;
+    if !status.success() {
+        let mut told = String::new();
+        // What is no text is not told.
+        let _read = complaint
+            .rewind()
+            .and_then(|()| complaint.read_to_string(&mut told));
+        return Err(Failure::wrong(format!("{name}: {status}: {}", told.trim())));
+    }
+    let cpu =
+        cpu.ok_or_else(|| Failure::wrong(format!("{name}: its processor time is not known")))?;
+    Ok((String::from_utf8_lossy(&text).into_owned(), cpu))
 }
 
 #[cfg(test)]
