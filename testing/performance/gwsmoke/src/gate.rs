@@ -24,6 +24,7 @@ pub use budget::{Budget, Spent};
 pub use finding::{Finding, Kind, Outcome};
 pub use judge::passes;
 pub use measure::Measure;
+pub(crate) use measure::per_core;
 pub use table::table;
 
 use crate::ab::Builds;

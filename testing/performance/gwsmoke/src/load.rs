@@ -81,6 +81,12 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(spec: &LoadSpec, node: &Node, progress: &Progress) -> Result<Self, Failure> {
         check(spec)?;
+        if spec.tls != node.is_tls {
+            let (has, is) = (node.is_tls, spec.tls);
+            return Err(Failure::usage(format!(
+                "tls: the load has {is}, and the node {has}"
+            )));
+        }
         let content = Arc::new(Content::new(spec)?);
         let origin = clock::since_epoch().as_nanos() as u64;
         let address = match spec.proto {

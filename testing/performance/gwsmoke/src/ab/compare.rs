@@ -37,7 +37,8 @@ impl<'a> Pair<'a> {
         for (index, scenario) in rounds.scenarios.iter().enumerate() {
             let columns = scenario.columns.get(base).zip(scenario.columns.get(new));
             let (base, new) = columns.ok_or_else(|| Failure::usage("no such variant"))?;
-            for measure in Measure::ALL {
+            let is_closed = scenario.spec.rate_rps.is_none();
+            for measure in Measure::side_by_side(is_closed).iter().copied() {
                 let name = format!("{}.{}", scenario.spec.name, measure.key());
                 let pairs = base.of(measure).into_iter().zip(new.of(measure));
                 let pairs: Vec<(f64, f64)> = pairs.collect();
@@ -150,6 +151,7 @@ mod tests {
             scenarios: vec![Scenario {
                 spec: LoadSpec {
                     name: "get".to_owned(),
+                    rate_rps: None,
                     ..LoadSpec::default()
                 },
                 columns: vec![columns(1.0, 1.0), columns(slower, fatter)],
@@ -167,12 +169,20 @@ mod tests {
     #[test]
     fn what_slows_down_both_builds_is_no_difference() {
         let pace: Vec<f64> = (0..20).map(|round| 1.0 + f64::from(round % 7)).collect();
-        assert_eq!(outcomes(&rounds(&pace, 1.0, 1.0)), [Held; 6]);
+        assert_eq!(outcomes(&rounds(&pace, 1.0, 1.0)), [Held; 7]);
         let slower = outcomes(&rounds(&pace, 1.12, 1.0));
-        assert_eq!(slower, [Failed, Failed, Held, Held, Held, Held]);
+        assert_eq!(slower, [Failed, Failed, Held, Held, Failed, Held, Held]);
         let more = outcomes(&rounds(&pace, 1.16, 1.2));
-        assert_eq!(more, [Failed, Failed, Failed, Failed, Held, Held]);
-        assert_eq!(outcomes(&rounds(&pace, 0.5, 0.5)), [Held; 6]);
+        assert_eq!(more, [Failed, Failed, Failed, Failed, Failed, Held, Held]);
+        assert_eq!(outcomes(&rounds(&pace, 0.5, 0.5)), [Held; 7]);
+    }
+
+    /// At a rate, processor time has the bound that it has anywhere.
+    #[test]
+    fn throughput_of_a_core_is_of_closed_loops() {
+        let mut rounds = rounds(&[1.0; 5], 1.12, 1.0);
+        rounds.scenarios[0].spec.rate_rps = Some(400.0);
+        assert_eq!(outcomes(&rounds), [Failed, Failed, Held, Held, Held, Held]);
     }
 
     #[test]
@@ -181,17 +191,17 @@ mod tests {
         rounds.scenarios[0].columns[1].latency_ms_p95 = vec![0.5, 0.6, 1.2, 2.0, 3.0];
         let found = outcomes(&rounds);
         assert_eq!(found[0], Outcome::Unsure);
-        assert_eq!(found[1..], [Held; 5]);
+        assert_eq!(found[1..], [Held; 6]);
     }
 
     #[test]
     fn errors_of_the_new_build_burst_its_budget() {
         let mut rounds = rounds(&[1.0; 5], 1.0, 1.0);
         rounds.scenarios[0].columns[0].errors = vec![1000; 5];
-        assert_eq!(outcomes(&rounds), [Held; 6]);
+        assert_eq!(outcomes(&rounds), [Held; 7]);
         rounds.scenarios[0].columns[1].errors = vec![0, 0, 50, 0, 0];
         rounds.scenarios[0].columns[1].refused = vec![0, 0, 0, 0, 499];
-        assert_eq!(outcomes(&rounds)[4..], [Failed, Held]);
+        assert_eq!(outcomes(&rounds)[5..], [Failed, Held]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::gate::Measure;
+use crate::gate::{Measure, per_core};
 use crate::result::{LoadResult, Machine, NodeBuild, SCHEMA};
 use crate::spec::LoadSpec;
 
@@ -115,6 +115,10 @@ impl Columns {
             Measure::P95 => self.latency_ms_p95.clone(),
             Measure::Throughput => self.achieved_rps.clone(),
             Measure::Cpu => self.server_cpu_us_per_request.clone(),
+            Measure::PerCore => {
+                let each = self.server_cpu_us_per_request.iter();
+                each.map(|cpu_us| per_core(*cpu_us)).collect()
+            }
             Measure::Memory => {
                 let bytes = self.server_rss_bytes_max.iter();
                 bytes.map(|bytes| *bytes as f64).collect()
@@ -166,7 +170,7 @@ impl Rounds {
             }
             let mut all = scenario.columns.iter().flat_map(|columns| {
                 let of = |measure| columns.of(measure);
-                Measure::ALL.into_iter().flat_map(of)
+                Measure::ABSOLUTE.into_iter().flat_map(of)
             });
             if let Some(value) = all.find(|value| !value.is_finite() || *value < 0.0) {
                 return Err(Failure::usage(format!("{name}: {value} is no measure")));

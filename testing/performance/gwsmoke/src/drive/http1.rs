@@ -119,7 +119,9 @@ impl Connection {
             parser: Parser::new(),
             head: None,
             filled: 0,
+            read: 0,
         };
+        let mut moved = 0;
         let (check, buffer, patience) = (&mut self.check, &mut self.buffer, &mut self.patience);
         poll_fn(|cx| {
             let sent = outgoing.poll(stream, cx);
@@ -132,6 +134,10 @@ impl Connection {
                 (Poll::Ready(Err(error)), _) => Poll::Ready(Err(error)),
                 // A node that reads no more may have said why: its answer is waited for.
                 (Poll::Pending, _) => {
+                    if moved != outgoing.written + incoming.read {
+                        moved = outgoing.written + incoming.read;
+                        patience.moved();
+                    }
                     ready!(patience.poll_over(cx));
                     Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
                 }
@@ -170,6 +176,8 @@ struct Incoming {
     head: Option<Head>,
     /// Bytes at the front of the buffer that are not done with: a head that is not whole.
     filled: usize,
+    /// Bytes that have been read.
+    read: u64,
 }
 
 impl Incoming {
@@ -191,6 +199,7 @@ impl Incoming {
                     _ => Err(io::ErrorKind::UnexpectedEof.into()),
                 });
             }
+            self.read += count as u64;
             if let Some(head) = self.parse(&mut buffer[..self.filled + count], request, check)? {
                 return Poll::Ready(Ok(head));
             }

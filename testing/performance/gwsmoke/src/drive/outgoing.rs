@@ -12,6 +12,8 @@ const PIECES: usize = 4;
 /// What is left of a request.
 pub(crate) struct Outgoing<'a> {
     pieces: [&'a [u8]; PIECES],
+    /// Bytes that have been written.
+    pub(crate) written: u64,
     is_flushed: bool,
 }
 
@@ -19,6 +21,7 @@ impl<'a> Outgoing<'a> {
     pub(crate) fn new(pieces: [&'a [u8]; PIECES]) -> Self {
         Self {
             pieces,
+            written: 0,
             is_flushed: false,
         }
     }
@@ -58,6 +61,7 @@ impl<'a> Outgoing<'a> {
     }
 
     fn advance(&mut self, mut written: usize) {
+        self.written += written as u64;
         for piece in &mut self.pieces {
             let of_this = written.min(piece.len());
             *piece = &piece[of_this..];

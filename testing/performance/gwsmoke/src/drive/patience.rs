@@ -16,6 +16,8 @@ pub(crate) struct Patience {
     limit: Duration,
     /// Since when it is waited.
     pub(crate) since: Instant,
+    /// Whether something has come meanwhile.
+    has_moved: bool,
 }
 
 impl Patience {
@@ -29,19 +31,31 @@ impl Patience {
             timer: Box::pin(tokio::time::sleep(limit)),
             limit,
             since: clock::now(),
+            has_moved: false,
         }
     }
 
     /// Waits from now on.
     pub(crate) fn begin(&mut self) {
         self.since = clock::now();
+        self.has_moved = false;
+    }
+
+    /// Something has come: it is waited for the next as long again, at least.
+    pub(crate) fn moved(&mut self) {
+        self.has_moved = true;
     }
 
     /// Ready when it has been waited for too long.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let end = self.since + self.limit;
-            if clock::now() >= end {
+            let now = clock::now();
+            let mut end = self.since + self.limit;
+            if self.has_moved {
+                self.has_moved = false;
+                end = now + self.limit;
+            }
+            if now >= end {
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(end.into());
@@ -70,6 +84,13 @@ mod tests {
             let begun = patience.since;
             poll_fn(|cx| patience.poll_over(cx)).await;
             assert!(clock::now() >= begun + limit);
+
+            patience.begin();
+            let begun = patience.since;
+            patience.moved();
+            patience.timer.as_mut().reset((begun + limit).into());
+            poll_fn(|cx| patience.poll_over(cx)).await;
+            assert!(clock::now() >= begun + 2 * limit, "as long again");
         });
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn compare(
             continue;
         };
         reasons.extend(differences(base, new));
-        for measure in Measure::ALL {
+        for measure in Measure::ABSOLUTE {
             let metric = format!("{name}.{}", measure.key());
             let (base, new) = (measure.of(base), measure.of(new));
             findings.push(Finding::of_values(metric, measure, base, new));

@@ -6,6 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::content::Content;
 use super::plan::Plan;
@@ -63,6 +64,29 @@ fn stretch(time: Duration) -> Duration {
     Duration::from_secs(1).max(time / 600)
 }
 
+/// Descriptors that a thread needs beside its connections: its runtime, its timer.
+const THREAD_FDS: u64 = 8;
+/// Those that are open anyway.
+const OWN_FDS: u64 = 64;
+
+/// Raises the soft limit of descriptors to what is needed, as far as it may be. A node that was
+/// started before keeps its own.
+fn make_room(connections: usize, threads: usize) {
+    let needed = connections as u64 + threads as u64 * THREAD_FDS + OWN_FDS;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        // What could not be raised shows when connections are opened.
+        let _refused = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(current),
+                ..limit
+            },
+        );
+    }
+}
+
 /// Does it; with nobody looking on where there is no `progress`.
 pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured, Failure> {
     let threads = u32::try_from(order.plans.len()).unwrap_or(u32::MAX);
@@ -71,6 +95,7 @@ pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured,
         .iter()
         .map(|_| Arc::new(AtomicU64::new(0)))
         .collect();
+    make_room(order.connections, order.plans.len());
     let (ready, is_ready) = sync_channel(order.plans.len());
     let mut running = Vec::new();
     for (number, plan) in order.plans.into_iter().enumerate() {
