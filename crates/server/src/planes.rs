@@ -42,7 +42,8 @@ pub(crate) enum Ingress {
     Oap,
 }
 
-fn worker_count(config: &Config) -> usize {
+/// Threads that serve the data plane.
+pub(crate) fn worker_count(config: &Config) -> usize {
     match config.workers {
         0 => std::thread::available_parallelism()
             .map_or(1, usize::from)
