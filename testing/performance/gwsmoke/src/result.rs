@@ -29,13 +29,24 @@ pub struct LoadResult {
     pub measured_s: f64,
     /// Requests that were due per second. In a closed loop what was achieved.
     pub offered_rps: f64,
-    /// Requests answered as asked per second: a refusal or an error is none.
+    /// Requests answered as asked per second while it was measured: a refusal or an error is none.
     pub achieved_rps: f64,
     /// Requests that were due, or begun in a closed loop, while it was measured.
     pub requests: u64,
-    /// Those that failed: no answer, wrong bytes, a status of 500 and above but 503. Refusals
-    /// (429, 503) are in `status_counts` alone.
+    /// Those that failed: no answer, wrong bytes, a status that is neither what was asked for nor a
+    /// refusal. Refusals (429, 503) are in `status_counts` alone.
     pub errors: u64,
+    /// Of the errors: requests that were due and never sent, since every connection was busy to the
+    /// end. They are of no operation.
+    #[serde(default)]
+    pub unsent: u64,
+    /// Answers of which every byte was compared with what it has to be; of the others it is the
+    /// status and the length.
+    #[serde(default)]
+    pub verified: u64,
+    /// Connections opened: more than were asked for, where some were lost.
+    #[serde(default)]
+    pub connections_opened: u64,
     /// Answers by status; `none` counts requests without one.
     pub status_counts: BTreeMap<String, u64>,
     /// Bytes of bodies that came back.
@@ -49,7 +60,8 @@ pub struct LoadResult {
     pub operations: BTreeMap<String, OperationResult>,
     /// Second by second.
     pub timeline: Vec<Interval>,
-    /// User and system time of the node over `requests`; absent when its process is not known.
+    /// User and system time of the node over the answers that came while it was measured; absent
+    /// when its process is not known.
     pub server_cpu_us_per_request: Option<f64>,
     /// Cores that the node kept busy.
     pub server_cpu_cores: Option<f64>,
@@ -61,8 +73,39 @@ pub struct LoadResult {
     pub server_fds_limit: Option<u64>,
     /// Cores that this tool kept busy. Near its number of threads, it was itself the limit.
     pub client_cpu_cores: f64,
+    /// By how much requests of an open loop were released later than they were due, when the pacer
+    /// woke for them. What it is late by is part of `latency_ms`.
+    #[serde(default)]
+    pub pacing_late_ms: Latency,
     /// What the node's counters rose by, those that did.
     pub server_counters: BTreeMap<String, f64>,
+    /// The rates that were walked up, if they were; the other fields are then of the knee.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<SweepStep>,
+    /// The highest rate that was kept up with within the bounds of a sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knee_rps: Option<f64>,
+}
+
+/// One rate of a sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepStep {
+    /// Requests that were due per second.
+    pub offered_rps: f64,
+    /// Requests answered as asked per second.
+    pub achieved_rps: f64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// Of those that were answered as asked.
+    pub latency_ms: Latency,
+    /// As in [`LoadResult::server_cpu_us_per_request`].
+    pub server_cpu_us_per_request: Option<f64>,
+    /// Cores that the node kept busy.
+    pub server_cpu_cores: Option<f64>,
+    /// Cores that this tool kept busy.
+    pub client_cpu_cores: f64,
+    /// Whether it was kept up with.
+    pub is_within: bool,
 }
 
 /// Percentiles of a latency in milliseconds.

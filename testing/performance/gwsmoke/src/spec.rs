@@ -42,6 +42,9 @@ pub struct LoadSpec {
     pub delay_ms: f64,
     /// Seed of all that is drawn.
     pub seed: u64,
+    /// Compare every byte of every answer with what it has to be, not of a sample: costs this tool
+    /// a hash of all that comes.
+    pub verify_all: bool,
     /// Flags of the node, when it is started for this.
     pub node_flags: Vec<String>,
 }
@@ -80,6 +83,13 @@ pub struct Size {
     pub weight: f64,
 }
 
+impl LoadSpec {
+    /// Whether objects are read, which have to be there before.
+    pub fn is_read(&self) -> bool {
+        self.workload == Workload::Objects && self.read_ratio > 0.0
+    }
+}
+
 impl Default for LoadSpec {
     fn default() -> Self {
         Self {
@@ -103,6 +113,7 @@ impl Default for LoadSpec {
             zipf: 0.0,
             delay_ms: 0.0,
             seed: 1,
+            verify_all: false,
             node_flags: Vec::new(),
         }
     }
