@@ -6,6 +6,7 @@
 mod check;
 mod flamegraph;
 mod measure;
+mod nightly;
 mod rules;
 mod rust_version;
 mod scan;
@@ -28,6 +29,8 @@ commands:
   measure persist [--runs N] kept on disk: small objects per second, and a killed node's way back
   flamegraph SCENARIO [--out DIR]
                              where the node's time goes under a load of testing/performance/scenarios
+  nightly [--quick] [--base REVISION] [--out DIR]
+                             suite, comparison with the last release, gates, profiles: all in one folder
   rules                      what promtool says of ops/: rules, their tests, the dashboard's queries
   scan PID FILE              where in a process's memory the bytes of a file are, or pieces of them
 ";
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         ["measure", "memory", options @ ..] => measure::memory::run(options),
         ["measure", "persist", options @ ..] => measure::persist::run(options),
         ["flamegraph", words @ ..] => flamegraph::run(words),
+        ["nightly", words @ ..] => nightly::run(words),
         ["rules"] => rules::run(),
         ["scan", pid, file] => scan::run(pid, file),
         _ => Err(Failure::Usage(format!(

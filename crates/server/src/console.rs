@@ -14,9 +14,9 @@ use std::net::SocketAddr;
 const VARIABLE: &str = "MICRONODE_CONSOLE";
 
 #[cfg(not(feature = "tokio-console"))]
-pub(crate) use absent::{Base, Console};
+pub(crate) use absent::{Base, Console, spawn};
 #[cfg(feature = "tokio-console")]
-pub(crate) use present::{Base, Console};
+pub(crate) use present::{Base, Console, spawn};
 
 /// Where a console is asked for, if it may be there.
 fn asked(config: &Config) -> Result<Option<SocketAddr>, RunError> {
@@ -42,7 +42,17 @@ fn asked(config: &Config) -> Result<Option<SocketAddr>, RunError> {
 #[cfg(not(feature = "tokio-console"))]
 mod absent {
     use super::{Config, RunError, SocketAddr, asked};
+    use std::future::Future;
+    use tokio::task::JoinHandle;
     use tracing_subscriber::Registry;
+
+    /// A task, which nobody sees.
+    pub(crate) fn spawn<F>(_name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        tokio::spawn(future)
+    }
 
     /// What the log stands on.
     pub(crate) type Base = Registry;
@@ -76,9 +86,11 @@ mod present {
     use crate::listen::ListenError;
     use crate::log;
     use console_subscriber::{ConsoleLayer, Server, ServerParts};
+    use std::future::Future;
     use std::io;
     use std::net::TcpListener;
     use std::time::Duration;
+    use tokio::task::JoinHandle;
     use tonic::transport::server::TcpIncoming;
     use tracing_subscriber::filter::{Filtered, LevelFilter, Targets};
     use tracing_subscriber::layer::Layered;
@@ -87,6 +99,16 @@ mod present {
 
     #[cfg(not(tokio_unstable))]
     compile_error!("the feature tokio-console needs RUSTFLAGS=\"--cfg tokio_unstable\"");
+
+    /// A task, under the name that the console shows.
+    #[track_caller]
+    pub(crate) fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let task = tokio::task::Builder::new().name(name).spawn(future);
+        task.expect("only a task that may block can be refused")
+    }
 
     /// Tasks that have ended are shown, and remembered, for this long.
     const RETENTION: Duration = Duration::from_secs(60);
