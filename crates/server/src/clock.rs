@@ -26,6 +26,12 @@ pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
+/// CPU time that the calling thread has taken.
+#[cfg(feature = "faults")]
+pub(crate) fn thread_cpu() -> Duration {
+    since_epoch(ClockId::ThreadCPUTime)
+}
+
 fn since_epoch(clock: ClockId) -> Duration {
     // Both clocks are past their epochs; a realtime clock set before 1970 reads as 0.
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()

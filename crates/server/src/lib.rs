@@ -47,6 +47,8 @@ mod sweeper;
 mod tls;
 mod waiting;
 mod workers;
+#[cfg(feature = "faults")]
+mod worse;
 
 pub use amnesia::{MemoryProtection, forbid_dumps};
 pub use embed::EmbeddedNode;

@@ -329,6 +329,8 @@ fn tick(node: &Arc<Node>, workers: &Arc<Workers<Connection>>) -> AbortHandle {
                     tokio::task::yield_now().await;
                 }
                 stack::wipe_unused();
+                #[cfg(feature = "faults")]
+                crate::worse::grow();
                 sleep(TICK).await;
             }
         }

@@ -85,7 +85,12 @@ where
 /// Whether it is a variable of builds with faults.
 fn is_fault(name: &str) -> bool {
     #[cfg(feature = "faults")]
-    return name == crate::amnesia::DUMPABLE_VARIABLE;
+    return [
+        crate::amnesia::DUMPABLE_VARIABLE,
+        crate::worse::SLOWER_VARIABLE,
+        crate::worse::FATTER_VARIABLE,
+    ]
+    .contains(&name);
     #[cfg(not(feature = "faults"))]
     {
         let _ = name;

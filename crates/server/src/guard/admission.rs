@@ -60,6 +60,8 @@ pub(crate) struct InProgress {
 impl InProgress {
     /// A request for `route` begins; `method` indexes the metrics' methods.
     pub(crate) fn begin(node: &Arc<Node>, route: Route, method: usize, started: Instant) -> Self {
+        #[cfg(feature = "faults")]
+        crate::worse::slow_down();
         node.metrics.begin(route);
         Self {
             node: Arc::clone(node),

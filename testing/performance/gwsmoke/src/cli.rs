@@ -3,12 +3,11 @@
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
-use crate::load;
 use crate::progress::Progress;
-use crate::smoke;
+use crate::{ab, cross_check, gate, load, peers, report, smoke, suite};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and as it should be, 1 something failed or was measured \
-and is not as it should be, 2 wrong usage.";
+and is not as it should be, 2 wrong usage, 3 nothing can be said: what was to be compared cannot be.";
 
 /// Measures a micronode: load, the standard scenarios, comparisons of builds, and gates.
 #[derive(Debug, Parser)]
@@ -20,8 +19,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Load(load::Load),
+    Load(Box<load::Load>),
+    CrossCheck(cross_check::CrossCheck),
+    Peers(peers::Peers),
+    Report(report::Report),
     Smoke(smoke::Smoke),
+    Suite(suite::Suite),
+    Ab(ab::Ab),
+    Gate(gate::Gate),
 }
 
 impl Cli {
@@ -34,7 +39,13 @@ impl Cli {
         let progress = Progress::new();
         match self.verb {
             Verb::Load(load) => load.run(&progress),
+            Verb::CrossCheck(check) => check.run(&progress),
+            Verb::Peers(peers) => peers.run(&progress),
+            Verb::Report(report) => report.run(&progress),
             Verb::Smoke(smoke) => smoke.run(&progress),
+            Verb::Suite(suite) => suite.run(&progress),
+            Verb::Ab(ab) => ab.run(&progress),
+            Verb::Gate(gate) => gate.run(&progress),
         }
     }
 }

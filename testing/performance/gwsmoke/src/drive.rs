@@ -7,6 +7,8 @@ pub(crate) mod oap;
 pub(crate) mod outgoing;
 pub(crate) mod parse;
 pub(crate) mod patience;
+pub(crate) mod peer;
+pub(crate) mod resp;
 pub(crate) mod stream;
 mod tls;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use crate::load::worker::Worker;
 use crate::spec::Proto;
+use peer::Peer;
 use stream::Target;
 
 /// How long an answer may take, and a connection to be opened. The node's own patience is 5 s.
@@ -35,6 +38,8 @@ pub(crate) struct Endpoint {
     pub(crate) queue: String,
     /// Requests in flight on a connection, where the protocol has several.
     pub(crate) streams: usize,
+    /// What is there instead of a node, to compare with.
+    pub(crate) peer: Option<Peer>,
 }
 
 impl Endpoint {
@@ -52,11 +57,16 @@ pub(crate) enum Driver {
     Http1(Box<http1::Connection>),
     Http2(Box<http2::Connection>),
     Oap(Box<oap::Connection>),
+    Redis(Box<peer::Redis>),
 }
 
 impl Driver {
     /// Opens a connection.
     pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<Self> {
+        if let Some(Peer::Redis { keys }) = endpoint.peer {
+            let connection = peer::Redis::open(&endpoint.target, keys).await?;
+            return Ok(Self::Redis(Box::new(connection)));
+        }
         match endpoint.proto {
             Proto::Http1 => {
                 let connection = http1::Connection::open(endpoint).await?;
@@ -80,6 +90,7 @@ impl Driver {
             Self::Http2(connection) => connection.run(worker, number).await,
             Self::Http1(connection) => connection.run(worker, number).await,
             Self::Oap(connection) => connection.run(worker, number).await,
+            Self::Redis(connection) => connection.run(worker, number).await,
         }
     }
 }

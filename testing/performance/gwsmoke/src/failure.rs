@@ -13,6 +13,8 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage: flags or files that make no sense.
     Usage = 2,
+    /// Nothing can be said: what was to be compared cannot be, or the rounds spread too much.
+    Undecided = 3,
 }
 
 impl From<Exit> for std::process::ExitCode {
@@ -38,6 +40,9 @@ pub enum Failure {
     /// Something is not as it should be.
     #[error("{0}")]
     Wrong(String),
+    /// What was to be compared cannot be.
+    #[error("{0}")]
+    Undecided(String),
 }
 
 impl Failure {
@@ -55,6 +60,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
+            Self::Undecided(_) => Exit::Undecided,
             Self::Io { .. } | Self::Wrong(_) => Exit::Failed,
         }
     }

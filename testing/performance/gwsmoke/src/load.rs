@@ -15,7 +15,7 @@ mod fleet;
 mod outcome;
 pub(crate) mod plan;
 mod prepare;
-mod random;
+pub(crate) mod random;
 mod schedule;
 mod source;
 pub mod sweep;
@@ -24,6 +24,7 @@ mod thread;
 mod timer;
 pub(crate) mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use plan::Plan;
 
 use crate::clock;
 use crate::drive::Endpoint;
+use crate::drive::peer::Peer;
 use crate::drive::stream::Target;
 use crate::failure::{Failure, io};
 use crate::fetch;
@@ -42,7 +44,7 @@ use crate::node::Node;
 use crate::progress::Progress;
 use crate::proxy::Proxy;
 use crate::result::{LoadResult, Machine, NodeBuild};
-use crate::sample::{Metrics, fds_limit};
+use crate::sample::Metrics;
 use crate::spec::{LoadSpec, Proto};
 
 /// One of so many answers is compared byte by byte, unless all are.
@@ -79,6 +81,12 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(spec: &LoadSpec, node: &Node, progress: &Progress) -> Result<Self, Failure> {
         check(spec)?;
+        if spec.tls != node.is_tls {
+            let (has, is) = (node.is_tls, spec.tls);
+            return Err(Failure::usage(format!(
+                "tls: the load has {is}, and the node {has}"
+            )));
+        }
         let content = Arc::new(Content::new(spec)?);
         let origin = clock::since_epoch().as_nanos() as u64;
         let address = match spec.proto {
@@ -94,6 +102,7 @@ impl Prepared {
             token: node.token.clone(),
             queue: format!("gwsmoke-{origin:x}"),
             streams: spec.streams as usize,
+            peer: None,
         };
         prepare::run(&endpoint, &content, progress)?;
         // Only what is measured goes the longer way.
@@ -111,6 +120,29 @@ impl Prepared {
             content,
             origin,
             _proxy: proxy,
+        })
+    }
+
+    /// The same for what is no node: `peer` at `address`, which has what is read, if anything is.
+    pub(crate) fn at_peer(
+        spec: &LoadSpec,
+        address: SocketAddr,
+        peer: Peer,
+    ) -> Result<Self, Failure> {
+        check(spec)?;
+        let endpoint = Endpoint {
+            proto: Proto::Http1,
+            target: Target::plain(address),
+            token: None,
+            queue: String::new(),
+            streams: 1,
+            peer: Some(peer),
+        };
+        Ok(Self {
+            endpoint,
+            content: Arc::new(Content::new(spec)?),
+            origin: clock::since_epoch().as_nanos() as u64,
+            _proxy: None,
         })
     }
 
@@ -136,7 +168,7 @@ impl Prepared {
                 warm_up: Duration::from_secs_f64(spec.warm_up_s),
                 time: Duration::from_secs_f64(spec.duration_s),
                 verify_every: if spec.verify_all { 1 } else { VERIFY_EVERY },
-                pid: node.pid,
+                watched: node.watched(),
             },
             Some(progress),
         )?;
@@ -147,7 +179,7 @@ impl Prepared {
             started_unix_s,
             machine: Machine::here(),
             node: build(node),
-            fds_limit: node.pid.and_then(fds_limit),
+            fds_limit: node.watched().fds_limit(),
             counters: counters.unwrap_or_default(),
         };
         Ok(outcome::of(spec, &measured, about))

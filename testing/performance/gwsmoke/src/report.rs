@@ -3,6 +3,7 @@
 //! Its policy (`Content-Security-Policy`) forbids them, so that a mistake here could not change that.
 //! Everything that comes from data is text: [`text::Escaped`] is the only way into the page.
 
+mod args;
 mod axis;
 mod bounds;
 mod comparisons;
@@ -13,6 +14,8 @@ mod scenario;
 mod series;
 mod table;
 mod text;
+
+pub use args::Report;
 
 use crate::suite::result::SuiteResult;
 use text::Escaped;
@@ -86,7 +89,8 @@ fn sections(suite: &SuiteResult) -> Vec<Section> {
     add("beyond", "Beyond the knee", side_by_side(cap, cpu));
     add("edge", "Edge", bounds::edge(&suite.edge));
     let start = suite.cold_start.as_ref().map(bounds::cold_start);
-    let memory = suite.memory.as_ref().map(bounds::memory);
+    let memory =
+        (!suite.memory.is_empty()).then(|| suite.memory.iter().map(bounds::memory).collect());
     add(
         "start-and-memory",
         "Start and memory",

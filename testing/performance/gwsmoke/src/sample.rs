@@ -3,6 +3,7 @@
 
 mod metrics;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -33,6 +34,54 @@ impl Sample {
     }
 }
 
+/// Where a node is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Its process, if it is one of this machine.
+    pub pid: Option<i32>,
+    /// Its admin plane, which is asked for what the kernel does not tell.
+    pub admin: Option<SocketAddr>,
+}
+
+impl Watched {
+    /// Looks at it; `None` if it is not there, or nobody has said where. What costs the node
+    /// something is left out unless nothing else tells.
+    pub fn look(&self) -> Option<Sample> {
+        self.pid.and_then(Sample::of).or_else(|| self.ask())
+    }
+
+    /// Looks at it for the last time: now it may cost the node something.
+    pub fn last_look(&self) -> Option<Sample> {
+        let mut sample = self.look()?;
+        if sample.fds.is_none() {
+            sample.fds = self.ask().and_then(|told| told.fds);
+        }
+        Some(sample)
+    }
+
+    /// What the node tells of itself.
+    fn ask(&self) -> Option<Sample> {
+        told(&Metrics::scrape(self.admin?).ok()?)
+    }
+
+    /// The soft limit of its descriptors.
+    pub fn fds_limit(&self) -> Option<u64> {
+        self.pid.and_then(fds_limit).or_else(|| {
+            let metrics = Metrics::scrape(self.admin?).ok()?;
+            Some(metrics.get("process_max_fds")? as u64)
+        })
+    }
+}
+
+fn told(metrics: &Metrics) -> Option<Sample> {
+    let cpu = metrics.get("process_cpu_seconds_total")?;
+    Some(Sample {
+        cpu: Duration::try_from_secs_f64(cpu).ok()?,
+        rss_bytes: metrics.get("process_resident_memory_bytes")? as u64,
+        fds: metrics.get("process_open_fds").map(|fds| fds as u64),
+    })
+}
+
 /// User and system time of a process, to the ns.
 pub fn cpu(pid: i32) -> Option<Duration> {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid)).ok()?;
@@ -45,7 +94,7 @@ pub(crate) fn own_thread_cpu() -> Duration {
 }
 
 /// The soft limit of descriptors of a process.
-pub fn fds_limit(pid: i32) -> Option<u64> {
+fn fds_limit(pid: i32) -> Option<u64> {
     soft_limit(&read(pid, "limits")?)
 }
 
@@ -89,6 +138,16 @@ mod tests {
             soft_limit("Max open files   unlimited   unlimited  files"),
             None
         );
+    }
+
+    #[test]
+    fn a_node_tells_of_itself_what_the_kernel_would() {
+        let text = "process_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 13750272\n";
+        let sample = told(&Metrics::parse(text)).unwrap();
+        assert_eq!(sample.cpu, Duration::from_millis(1500));
+        assert_eq!((sample.rss_bytes, sample.fds), (13_750_272, None));
+        assert_eq!(told(&Metrics::default()), None);
+        assert_eq!(Watched::default().look(), None);
     }
 
     #[test]

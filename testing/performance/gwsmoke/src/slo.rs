@@ -102,8 +102,9 @@ pub enum Verdict {
     Fail,
     /// It should have been measured and was not. A failure of a full suite.
     NotMeasured,
-    /// It needs what was not asked for: a full suite, or other programs beside it.
-    NotAsked,
+    /// It needs what this run did not have: a full suite, other programs beside it, a processor
+    /// that counts instructions.
+    LeftOut,
     /// It is not for this suite to measure; `note` says what is done instead.
     Elsewhere,
 }
@@ -115,7 +116,7 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Fail => "FAIL",
             Self::NotMeasured => "not measured",
-            Self::NotAsked => "not asked for",
+            Self::LeftOut => "left out",
             Self::Elsewhere => "elsewhere",
         }
     }
@@ -125,7 +126,7 @@ impl Verdict {
         match self {
             Self::Fail => true,
             Self::NotMeasured => level == Level::Full,
-            Self::Pass | Self::NotAsked | Self::Elsewhere => false,
+            Self::Pass | Self::LeftOut | Self::Elsewhere => false,
         }
     }
 }
@@ -166,11 +167,12 @@ fn row(level: &ServiceLevel, suite: &SuiteResult) -> Row {
             row.scenario = scenario;
         }
         Err(missing) => {
-            row.verdict = match level.needs.is_some_and(|needs| !needs.was_asked(suite)) {
-                true => Verdict::NotAsked,
-                false => Verdict::NotMeasured,
+            let needed = level.needs.and_then(|needs| needs.missing(suite));
+            row.verdict = match needed {
+                Some(_) => Verdict::LeftOut,
+                None => Verdict::NotMeasured,
             };
-            row.note = Some(missing);
+            row.note = Some(needed.unwrap_or(missing));
         }
     }
     row
@@ -192,7 +194,7 @@ pub fn table(rows: &[Row]) -> String {
         };
         let measured = row.measured.map_or_else(|| "-".to_owned(), number);
         let mut verdict = row.verdict.text().to_owned();
-        if row.goal_met == Some(false) {
+        if row.goal_met == Some(false) && row.verdict == Verdict::Pass {
             verdict.push_str(", goal missed");
         }
         if let Some(scenario) = &row.scenario {
@@ -207,7 +209,7 @@ pub fn table(rows: &[Row]) -> String {
             bound(row.floor),
             bound(row.goal),
         );
-        if let (Verdict::NotMeasured | Verdict::Elsewhere, Some(note)) = (row.verdict, &row.note) {
+        if let (None, Some(note)) = (row.measured, &row.note) {
             let _written = writeln!(text, "    {note}");
         }
     }
@@ -223,7 +225,15 @@ pub fn number(value: f64) -> String {
         small if small >= 0.1 => 2,
         _ => 4,
     };
-    format!("{value:.digits$}")
+    let text = format!("{value:.digits$}");
+    if !text.contains('.') {
+        return text;
+    }
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    match text {
+        "-0" => "0".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

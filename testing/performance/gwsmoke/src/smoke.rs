@@ -9,12 +9,11 @@
 //! - [`walk`]: running steps, timing them, and telling of them.
 //! - [`world`]: what the steps share.
 //! - `admin`, `http_path`, `oap_path`: the steps.
-//! - `http`, `oap`: one request and its answer.
+//! - `expect`: what is expected of an answer.
 
 mod admin;
-mod http;
+mod expect;
 mod http_path;
-mod oap;
 mod oap_path;
 pub mod walk;
 mod world;

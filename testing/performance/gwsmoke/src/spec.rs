@@ -45,6 +45,9 @@ pub struct LoadSpec {
     /// Compare every byte of every answer with what it has to be, not of a sample: costs this tool
     /// a hash of all that comes.
     pub verify_all: bool,
+    /// It offers as much as the node admits or more, to see what happens: what is refused then is on
+    /// nobody's budget.
+    pub beyond_cap: bool,
     /// Flags of the node, when it is started for this.
     pub node_flags: Vec<String>,
 }
@@ -114,6 +117,7 @@ impl Default for LoadSpec {
             delay_ms: 0.0,
             seed: 1,
             verify_all: false,
+            beyond_cap: false,
             node_flags: Vec::new(),
         }
     }

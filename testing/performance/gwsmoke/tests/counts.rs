@@ -112,6 +112,28 @@ fn what_is_due_and_never_sent_is_an_error() {
     assert_eq!(script.seen() + result.unsent, 200);
 }
 
+/// What has no answer when the run has been over for a while has none.
+#[test]
+fn a_server_that_says_nothing_has_answered_nothing() {
+    std::thread::scope(|scope| {
+        for proto in PROTOS {
+            scope.spawn(move || {
+                let script = Script::new(|_| Deed::Ignore);
+                let node = at(&serve(proto, script.clone()));
+                let spec = LoadSpec {
+                    proto,
+                    ..echo(Some(100.0), 0.5)
+                };
+                let result = measure(&spec, &node);
+                assert_eq!((result.requests, result.errors), (50, 50), "{proto:?}");
+                assert_eq!((script.seen(), result.unsent), (4, 46), "{proto:?}");
+                assert_eq!(result.status_counts["none"], 50);
+                assert_eq!(result.latency_ms.max, 0.0);
+            });
+        }
+    });
+}
+
 /// One request in ten meets a fault of each kind; the others are answered.
 #[test]
 fn every_fault_is_counted_as_what_it_is() {

@@ -39,7 +39,11 @@ fn objects_are_put_and_read_over_every_protocol_with_and_without_tls() {
     for flags in [&["--rps", "0"][..], &["--rps", "0", "--tls-self-signed"]] {
         let node = node(flags);
         for proto in PROTOS {
-            let result = measure(&spec(proto, Workload::Objects), &node);
+            let spec = LoadSpec {
+                tls: node.is_tls,
+                ..spec(proto, Workload::Objects)
+            };
+            let result = measure(&spec, &node);
             let context = format!("{proto:?} {flags:?} {result:?}");
             assert_eq!((result.requests, result.errors), (200, 0), "{context}");
             assert_eq!(result.verified, 200, "{context}");

@@ -54,8 +54,9 @@ fn a_pause_of_a_second_is_seen_by_an_open_loop_and_not_by_a_closed_one() {
     assert_eq!(closed.errors, 0);
     assert!(latency.max >= 900.0, "it was paused: {latency:?}");
     assert!(latency.p99 < 800.0 && latency.p95 < 400.0, "{latency:?}");
-    // The open loop shows when: hardly anything was answered in some second, and all of it later.
-    let answered: Vec<u64> = open.timeline.iter().map(|each| each.answered).collect();
-    assert_eq!(answered.iter().sum::<u64>(), 4000);
-    assert!(answered.iter().min().unwrap() < &250, "{answered:?}");
+    // The open loop shows when: whatever waited was answered in at most two of its seconds.
+    let slow = open.timeline.iter().filter(|each| each.p99_ms >= 800.0);
+    assert!((1..=2).contains(&slow.count()), "{:?}", open.timeline);
+    let answered = open.timeline.iter().map(|each| each.answered);
+    assert_eq!(answered.sum::<u64>(), 4000);
 }

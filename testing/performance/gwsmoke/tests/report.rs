@@ -233,7 +233,7 @@ fn suite(name: &str) -> SuiteResult {
             p50_ms: 7.4,
             max_ms: 7.9,
         }),
-        memory: Some(Memory::default()),
+        memory: vec![Memory::default()],
         limits: vec![LimitProbe {
             key: format!("limits.{name}"),
             expected: "5 s".to_owned(),
@@ -247,7 +247,7 @@ fn suite(name: &str) -> SuiteResult {
             level(name, Verdict::Pass, Some(false)),
             level(name, Verdict::Fail, Some(false)),
             level(name, Verdict::NotMeasured, None),
-            level(name, Verdict::NotAsked, None),
+            level(name, Verdict::LeftOut, None),
             level(name, Verdict::Elsewhere, None),
         ],
         peers: Some(comparisons(name)),

@@ -5,6 +5,7 @@ use std::io::Write;
 use micronode_protocol::limits::ONE_SHOT_BYTES;
 
 use super::Endpoint;
+use super::peer::Peer;
 use crate::load::content::Content;
 use crate::load::plan::Request;
 
@@ -17,6 +18,7 @@ pub(crate) struct Heads {
     receive: Vec<u8>,
     ack: Vec<u8>,
     head: Vec<u8>,
+    peer: Option<Peer>,
 }
 
 impl Heads {
@@ -33,6 +35,7 @@ impl Heads {
             receive: line("recv"),
             ack: line("ack"),
             head: Vec::with_capacity(1024),
+            peer: endpoint.peer,
         }
     }
 
@@ -49,6 +52,10 @@ impl Heads {
         match request {
             Request::Get(number) => {
                 begin(&[b"GET /o/", &content.objects[*number as usize].text]);
+            }
+            Request::Put(body) if self.peer.is_some() => {
+                let key = self.peer.map(|peer| peer.key(body)).unwrap_or_default();
+                begin(&[b"PUT /put/", key.as_bytes()]);
             }
             // What is larger is streamed, and for that has to say its address.
             Request::Put(body) if body.size > ONE_SHOT_BYTES => {
@@ -103,6 +110,7 @@ mod tests {
             token: token.map(ToOwned::to_owned),
             queue: "q".to_owned(),
             streams: 1,
+            peer: None,
         };
         let mut heads = Heads::new(&endpoint);
         // What was sent before leaves nothing.
@@ -164,6 +172,7 @@ mod tests {
             token: None,
             queue: "q".to_owned(),
             streams: 1,
+            peer: None,
         };
         let mut heads = Heads::new(&endpoint);
         let object = &content.objects[0];

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::parse::{Event, Head, Parser};
 use super::patience::Patience;
 use super::stream::Stream;
-use super::{Endpoint, RECONNECT_AFTER, heads::Heads, outgoing::Outgoing};
+use super::{Endpoint, RECONNECT_AFTER, heads::Heads, outgoing::Outgoing, peer};
 use crate::clock;
 use crate::load::check::Check;
 use crate::load::content::Content;
@@ -77,6 +77,7 @@ impl Connection {
             }
             match self.exchange(&job, &worker.content).await {
                 Ok(Answer { head, stays }) => {
+                    let judge = self.endpoint.peer.map_or(judge as Judge, |_| peer::judge);
                     let outcome = judge(&self.check, &job, head.status, &worker.content);
                     worker.end(&job, &outcome, head.receipt);
                     if !stays {
@@ -118,7 +119,9 @@ impl Connection {
             parser: Parser::new(),
             head: None,
             filled: 0,
+            read: 0,
         };
+        let mut moved = 0;
         let (check, buffer, patience) = (&mut self.check, &mut self.buffer, &mut self.patience);
         poll_fn(|cx| {
             let sent = outgoing.poll(stream, cx);
@@ -131,6 +134,10 @@ impl Connection {
                 (Poll::Ready(Err(error)), _) => Poll::Ready(Err(error)),
                 // A node that reads no more may have said why: its answer is waited for.
                 (Poll::Pending, _) => {
+                    if moved != outgoing.written + incoming.read {
+                        moved = outgoing.written + incoming.read;
+                        patience.moved();
+                    }
                     ready!(patience.poll_over(cx));
                     Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
                 }
@@ -139,6 +146,8 @@ impl Connection {
         .await
     }
 }
+
+type Judge = fn(&Check, &Job, u16, &Content) -> Outcome;
 
 /// What to make of an answer in HTTP, once all of it is there.
 pub(super) fn judge(check: &Check, job: &Job, status: u16, content: &Content) -> Outcome {
@@ -167,6 +176,8 @@ struct Incoming {
     head: Option<Head>,
     /// Bytes at the front of the buffer that are not done with: a head that is not whole.
     filled: usize,
+    /// Bytes that have been read.
+    read: u64,
 }
 
 impl Incoming {
@@ -188,6 +199,7 @@ impl Incoming {
                     _ => Err(io::ErrorKind::UnexpectedEof.into()),
                 });
             }
+            self.read += count as u64;
             if let Some(head) = self.parse(&mut buffer[..self.filled + count], request, check)? {
                 return Poll::Ready(Ok(head));
             }

@@ -1,34 +1,25 @@
 //! OAP/1: many requests at once on a connection, which is one task.
 
 mod answer;
+mod link;
 mod request;
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use micronode_protocol::codec::{Decoded, Decoder, Encoder, Frame};
-use micronode_protocol::frame::{Flags, Header, Kind};
-use micronode_protocol::limits::OAP_FRAME_BYTES;
-use micronode_protocol::operation::{CONTROL, HELLO, Hello, Operation, Welcome};
-use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::time::timeout;
+use micronode_protocol::codec::Frame;
+use micronode_protocol::frame::{Flags, Kind};
 
 use super::patience::Patience;
-use super::stream::Stream;
-use super::{Endpoint, PATIENCE, RECONNECT_AFTER};
+use super::{Endpoint, RECONNECT_AFTER};
 use crate::load::worker::{Job, Worker};
 use crate::record::Outcome;
 use answer::Answer;
+use link::Link;
 use request::Requests;
 
-/// Slices of one write.
-const SLICES: usize = 16;
 /// Of a stream's number, what says which place it has; the rest tells it from those before.
 const PLACE_BITS: u32 = 16;
 
@@ -41,14 +32,6 @@ pub(crate) struct Connection {
     places: Vec<Place>,
     free: Vec<usize>,
     patience: Patience,
-}
-
-/// What has been said on a connection so far.
-struct Link {
-    stream: Stream,
-    decoder: Decoder,
-    encoder: Encoder,
-    is_flushed: bool,
 }
 
 /// Room for one request in flight.
@@ -124,8 +107,7 @@ impl Connection {
         place.answer.begin(job.is_verified);
         let (request, content) = (&job.request, &worker.content);
         self.requests
-            .queue(request, content, place.corr_id, &mut link.encoder);
-        link.is_flushed = false;
+            .queue(request, content, place.corr_id, link.queue());
         place.job = Some(job);
     }
 
@@ -156,8 +138,12 @@ impl Connection {
             let Some(link) = &mut self.link else {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
+            let written = link.written();
             if let Poll::Ready(Err(error)) = link.poll_write(cx) {
                 return Poll::Ready(Err(error));
+            }
+            if written != link.written() {
+                self.patience.moved();
             }
             match link.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -168,7 +154,7 @@ impl Connection {
                 }
                 Poll::Pending => return Poll::Pending,
             }
-            self.patience.begin();
+            self.patience.moved();
             while let Some(frame) = self.link.as_mut().map(Link::next).transpose()?.flatten() {
                 self.take(worker, &frame)?;
             }
@@ -180,7 +166,10 @@ impl Connection {
         let header = &frame.header;
         if header.kind() == Kind::Event {
             // It asks whether anybody is there.
-            return self.link.as_mut().map_or(Ok(()), Link::pong);
+            if let Some(link) = &mut self.link {
+                link.pong();
+            }
+            return Ok(());
         }
         let index = (header.corr_id & ((1 << PLACE_BITS) - 1)) as usize;
         let place = self.places.get_mut(index);
@@ -197,113 +186,5 @@ impl Connection {
             self.free.push(index);
         }
         Ok(())
-    }
-}
-
-impl Link {
-    /// Connects and says HELLO.
-    async fn open(endpoint: &Endpoint) -> io::Result<(Self, Welcome)> {
-        let stream = endpoint.target.connect().await?;
-        let mut link = Self {
-            stream,
-            decoder: Decoder::new(OAP_FRAME_BYTES),
-            encoder: Encoder::new(),
-            is_flushed: false,
-        };
-        let token = endpoint.token.as_deref().unwrap_or_default();
-        let capability = BASE64_URL_SAFE_NO_PAD.decode(token);
-        let capability = capability.map_err(io::Error::other)?;
-        let header = Header {
-            flags: Flags::REQ.with(Flags::WHOLE),
-            code: HELLO,
-            app: CONTROL,
-            ..Header::default()
-        };
-        let hello = Hello {
-            ua: concat!("gwsmoke/", env!("CARGO_PKG_VERSION")).to_owned(),
-            accept_comp: false,
-        };
-        link.encoder
-            .push(&header, &capability, &hello.encode(), Bytes::new());
-        let answer = timeout(PATIENCE, async {
-            loop {
-                if let Some(frame) = link.next()? {
-                    return Ok(frame);
-                }
-                let read = poll_fn(|cx| {
-                    if let Poll::Ready(Err(error)) = link.poll_write(cx) {
-                        return Poll::Ready(Err(error));
-                    }
-                    link.poll_read(cx)
-                });
-                if read.await? == 0 {
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-                }
-            }
-        });
-        let answer = answer.await.map_err(|_| io::ErrorKind::TimedOut)??;
-        if answer.header.code != 200 {
-            let told = String::from_utf8_lossy(&answer.payload).into_owned();
-            return Err(io::Error::other(format!("HELLO is refused: {told}")));
-        }
-        let welcome = Welcome::decode(&answer.payload).map_err(io::Error::other)?;
-        Ok((link, welcome))
-    }
-
-    /// The next frame that is whole.
-    fn next(&mut self) -> io::Result<Option<Frame>> {
-        loop {
-            match self.decoder.next() {
-                Ok(Some(Decoded::Frame(frame))) => return Ok(Some(frame)),
-                Ok(Some(Decoded::Skipped(_))) => {}
-                Ok(None) => {
-                    // The node sends no frame that is longer than a chunk with its fields, but it
-                    // may.
-                    if self.decoder.long_frame().is_none() {
-                        return Ok(None);
-                    }
-                    self.decoder.grant();
-                    return Ok(None);
-                }
-                Err(malformed) => return Err(io::Error::other(malformed.error)),
-            }
-        }
-    }
-
-    fn pong(&mut self) -> io::Result<()> {
-        let header = Header {
-            flags: Flags::EVENT.with(Flags::WHOLE),
-            code: Operation::Ping.code(),
-            app: CONTROL,
-            ..Header::default()
-        };
-        self.encoder.push(&header, b"", b"", Bytes::new());
-        self.is_flushed = false;
-        Ok(())
-    }
-
-    /// Writes what is queued; ready when all of it has been.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut stream = Pin::new(&mut self.stream);
-        while self.encoder.queued() > 0 {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.encoder.slices(&mut slices);
-            let written = stream.as_mut().poll_write_vectored(cx, &slices[..count]);
-            match std::task::ready!(written)? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.encoder.advance(written),
-            }
-        }
-        if !self.is_flushed {
-            std::task::ready!(stream.poll_flush(cx))?;
-            self.is_flushed = true;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads what is there into the decoder.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut spare = self.decoder.spare();
-        pin!(self.stream.read_buf(&mut spare)).poll(cx)
     }
 }

@@ -2,11 +2,11 @@
 use super::*;
 use proptest::prelude::*;
 
+/// A head, a body, and what followed it; nothing while it is not whole.
+type Told = Result<Option<(Head, Vec<u8>, Vec<u8>)>, Malformed>;
+
 /// All of an answer that comes in these pieces: its head, its body, and what follows it.
-fn read(
-    parser: &mut Parser,
-    pieces: &[&[u8]],
-) -> Result<Option<(Head, Vec<u8>, Vec<u8>)>, Malformed> {
+fn read(parser: &mut Parser, pieces: &[&[u8]]) -> Told {
     let (mut head, mut body, mut buffer) = (None, Vec::new(), Vec::new());
     for (index, piece) in pieces.iter().enumerate() {
         buffer.extend_from_slice(piece);
@@ -32,7 +32,7 @@ fn read(
     Ok(None)
 }
 
-fn whole(answer: &[u8]) -> Result<Option<(Head, Vec<u8>, Vec<u8>)>, Malformed> {
+fn whole(answer: &[u8]) -> Told {
     read(&mut Parser::new(), &[answer])
 }
 

@@ -146,6 +146,11 @@ impl Content {
         self.template.slice(self.place(body))
     }
 
+    /// A body as a whole.
+    pub(crate) fn bytes_of(&self, body: &Body) -> Vec<u8> {
+        [&self.stamp(body)[..], self.rest(body)].concat()
+    }
+
     /// The address of a body.
     pub(crate) fn address(&self, body: &Body) -> Address {
         let mut hasher = blake3::Hasher::new();

@@ -6,6 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::content::Content;
 use super::plan::Plan;
@@ -17,7 +18,7 @@ use crate::drive::Endpoint;
 use crate::failure::{Failure, io};
 use crate::progress::Progress;
 use crate::record::{Recorder, Window};
-use crate::sample::Sample;
+use crate::sample::{Sample, Watched};
 
 /// Between saying when it begins and the beginning.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -37,8 +38,8 @@ pub(super) struct Order {
     pub(super) warm_up: Duration,
     pub(super) time: Duration,
     pub(super) verify_every: u64,
-    /// The node's process.
-    pub(super) pid: Option<i32>,
+    /// The node.
+    pub(super) watched: Watched,
 }
 
 /// What came of it.
@@ -63,6 +64,29 @@ fn stretch(time: Duration) -> Duration {
     Duration::from_secs(1).max(time / 600)
 }
 
+/// Descriptors that a thread needs beside its connections: its runtime, its timer.
+const THREAD_FDS: u64 = 8;
+/// Those that are open anyway.
+const OWN_FDS: u64 = 64;
+
+/// Raises the soft limit of descriptors to what is needed, as far as it may be. A node that was
+/// started before keeps its own.
+fn make_room(connections: usize, threads: usize) {
+    let needed = connections as u64 + threads as u64 * THREAD_FDS + OWN_FDS;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        // What could not be raised shows when connections are opened.
+        let _refused = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(current),
+                ..limit
+            },
+        );
+    }
+}
+
 /// Does it; with nobody looking on where there is no `progress`.
 pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured, Failure> {
     let threads = u32::try_from(order.plans.len()).unwrap_or(u32::MAX);
@@ -71,6 +95,7 @@ pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured,
         .iter()
         .map(|_| Arc::new(AtomicU64::new(0)))
         .collect();
+    make_room(order.connections, order.plans.len());
     let (ready, is_ready) = sync_channel(order.plans.len());
     let mut running = Vec::new();
     for (number, plan) in order.plans.into_iter().enumerate() {
@@ -127,7 +152,7 @@ pub(super) fn run(order: Order, progress: Option<&Progress>) -> Result<Measured,
         // A thread that is gone is missed below.
         let _gone = begin.send(times);
     }
-    let samples = progress.map(|progress| watch(window, order.pid, &ended, progress));
+    let samples = progress.map(|progress| watch(window, order.watched, &ended, progress));
 
     let mut sum: Option<Measured> = None;
     for (thread, _) in running {
@@ -172,7 +197,7 @@ impl Measured {
 /// Looks at the node while it is measured, and says how it goes on.
 fn watch(
     window: Window,
-    pid: Option<i32>,
+    watched: Watched,
     ended: &[Arc<AtomicU64>],
     progress: &Progress,
 ) -> Vec<(Instant, Sample)> {
@@ -183,8 +208,13 @@ fn watch(
     let mut at = window.start;
     for step in 0.. {
         std::thread::sleep(at.saturating_duration_since(clock::now()));
-        if let Some(sample) = pid.and_then(Sample::of) {
-            samples.push((clock::now(), sample));
+        let (is_last, now) = (at >= window.end, clock::now());
+        let look = match is_last {
+            true => watched.last_look(),
+            false => watched.look(),
+        };
+        if let Some(sample) = look {
+            samples.push((now, sample));
         }
         let all: u64 = ended.iter().map(|one| one.load(Ordering::Relaxed)).sum();
         progress.at(step);
@@ -193,10 +223,25 @@ fn watch(
             progress.say(format!("{rate:.0} requests/s"));
         }
         before = all;
-        if at >= window.end {
+        if is_last {
             break;
         }
         at = (at + window.stretch).min(window.end);
     }
     samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_has_neither_too_few_stretches_nor_too_many() {
+        for seconds in [0.5, 1.0, 4.9, 5.0, 10.0, 600.0, 3600.0, 86_400.0] {
+            let time = Duration::from_secs_f64(seconds);
+            let count = time.div_duration_f64(stretch(time));
+            assert!((5.0..=600.0).contains(&count), "{seconds}: {count}");
+        }
+        assert_eq!(stretch(Duration::from_secs(10)), Duration::from_secs(1));
+    }
 }

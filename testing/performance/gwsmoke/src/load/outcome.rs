@@ -150,3 +150,54 @@ fn timeline(window: Window, stretches: &[Stretch], samples: &[(Instant, Sample)]
     }
     intervals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::record::{Outcome, Verdict};
+
+    #[test]
+    fn the_course_covers_the_window_and_what_came_behind_it() {
+        let start = clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let window = Window {
+            start,
+            end: at(500),
+            stretch: Duration::from_millis(100),
+        };
+        let mut record = Recorder::new(window);
+        let outcome = Outcome {
+            status: Some(200),
+            verdict: Verdict::AsAsked,
+            is_verified: false,
+            sent: 0,
+            received: 0,
+        };
+        for (due, ended) in [(0, 10), (150, 170), (490, 720)] {
+            record.begin(Kind::Get, at(due));
+            record.end(Kind::Get, at(due), &outcome, at(ended));
+        }
+        let sample = |ms: u64| {
+            let sample = Sample {
+                cpu: Duration::from_millis(ms / 2),
+                rss_bytes: ms,
+                fds: None,
+            };
+            (at(ms), sample)
+        };
+        let samples: Vec<_> = [0, 100, 200, 300, 400, 500].map(sample).to_vec();
+        let course = timeline(window, &record.stretches, &samples);
+        let answered: Vec<u64> = course.iter().map(|each| each.answered).collect();
+        assert_eq!(answered, [1, 1, 0, 0, 0, 0, 0, 1]);
+        let ends: Vec<f64> = course.iter().map(|each| each.at_s).collect();
+        assert_eq!(ends[..3], [0.1, 0.2, 0.3]);
+        assert!((9.0..=11.0).contains(&course[0].p50_ms), "{course:?}");
+        assert_eq!(course[2].p50_ms, 0.0, "nothing was answered");
+        for interval in &course[..5] {
+            assert_eq!(interval.server_cpu_cores, Some(0.5));
+        }
+        assert_eq!(course[1].server_rss_bytes, Some(200));
+        assert_eq!(course[7].server_cpu_cores, None, "nobody looked any more");
+    }
+}

@@ -168,3 +168,90 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::collections::HashSet;
+
+    fn plan(workload: Workload, read_ratio: f64, thread: u32) -> Plan {
+        let spec = LoadSpec {
+            workload,
+            read_ratio,
+            ..LoadSpec::default()
+        };
+        let content = Arc::new(Content::new(&spec).unwrap());
+        Plan::draw(&spec, content, thread, 7)
+    }
+
+    fn kinds(plan: &mut Plan, count: usize) -> Vec<Kind> {
+        let requests = std::iter::from_fn(|| plan.next()).take(count);
+        requests.map(|request| request.kind()).collect()
+    }
+
+    #[test]
+    fn reads_are_as_many_as_the_ratio_says() {
+        for (ratio, expected) in [(0.0, 0..=0), (0.25, 200..=300), (1.0, 1000..=1000)] {
+            let kinds = kinds(&mut plan(Workload::Objects, ratio, 0), 1000);
+            let gets = kinds.iter().filter(|kind| **kind == Kind::Get).count();
+            assert!(expected.contains(&gets), "{ratio}: {gets}");
+        }
+        let echoes = kinds(&mut plan(Workload::Echo, 1.0, 0), 10);
+        assert_eq!(echoes, [Kind::Echo; 10]);
+    }
+
+    #[test]
+    fn new_bodies_are_new_in_every_thread_and_drawn_the_same_again() {
+        let bodies = |thread| {
+            let mut plan = plan(Workload::Objects, 0.0, thread);
+            let requests = std::iter::from_fn(move || plan.next()).take(1000);
+            requests.map(|put| *put.body().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(bodies(1), bodies(1));
+        let numbers = (0..3).flat_map(bodies).map(|body| body.number());
+        assert_eq!(numbers.collect::<HashSet<_>>().len(), 3000);
+    }
+
+    #[test]
+    fn what_was_received_is_acknowledged_before_anything_else() {
+        let mut plan = plan(Workload::Mailbox, 0.0, 0);
+        assert_eq!(kinds(&mut plan, 2), [Kind::Send; 2]);
+        for receipt in ["a", "b"] {
+            plan.received(receipt.as_bytes().into());
+        }
+        assert_eq!(kinds(&mut plan, 3), [Kind::Ack, Kind::Ack, Kind::Send]);
+        // More than anybody should have open are not kept.
+        for _ in 0..RECEIPTS + 5 {
+            plan.received(Receipt::new());
+        }
+        let acks = kinds(&mut plan, RECEIPTS + 1);
+        assert_eq!(
+            acks.iter().filter(|kind| **kind == Kind::Ack).count(),
+            RECEIPTS
+        );
+    }
+
+    #[test]
+    fn objects_are_put_once_each_and_refused_ones_are_left() {
+        let content = Arc::new(Content::new(&LoadSpec::default()).unwrap());
+        let mut plan = Plan::prepare(content, (0..64).collect());
+        assert!(!plan.is_over());
+        let mut numbers = HashSet::new();
+        for _ in 0..60 {
+            let put = plan.next().unwrap();
+            let number = put.body().unwrap().number();
+            assert!(numbers.insert(number));
+            let verdict = match number % 16 {
+                3 => Verdict::Refused,
+                _ => Verdict::AsAsked,
+            };
+            plan.ended(&put, verdict);
+        }
+        let mut left = plan.into_left();
+        left.sort_unstable();
+        let refused = numbers.iter().filter(|number| **number % 16 == 3).count();
+        assert_eq!(left.len(), 4 + refused);
+        assert!(left.contains(&0), "the last of all is the first");
+    }
+}

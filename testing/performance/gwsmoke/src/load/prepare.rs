@@ -11,6 +11,7 @@ use crate::drive::Endpoint;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::record::Kind;
+use crate::sample::Watched;
 
 /// Longest time for all of them.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -47,7 +48,7 @@ pub(super) fn run(
                 warm_up: Duration::ZERO,
                 time: ROUND,
                 verify_every: 1,
-                pid: None,
+                watched: Watched::default(),
             },
             None,
         )?;

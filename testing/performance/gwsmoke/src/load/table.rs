@@ -77,10 +77,7 @@ fn write(text: &mut String, result: &LoadResult) -> std::fmt::Result {
     if let (Some(fds), Some(limit)) = (result.server_fds_max, result.server_fds_limit) {
         fact("node's descriptors", format!("{fds} of {limit}"))?;
     }
-    fact(
-        "this tool's CPU",
-        format!("{:.3} cores", result.client_cpu_cores),
-    )?;
+    fact("this tool's CPU", client(result))?;
     if spec.rate_rps.is_some() {
         let late = &result.pacing_late_ms;
         fact(
@@ -89,6 +86,18 @@ fn write(text: &mut String, result: &LoadResult) -> std::fmt::Result {
         )?;
     }
     sweep(text, result)
+}
+
+/// What this tool took, and what a core of it could offer by that.
+fn client(result: &LoadResult) -> String {
+    let cores = result.client_cpu_cores;
+    let per_core = result.achieved_rps / cores;
+    if per_core.is_finite() && per_core > 0.0 {
+        let us = 1e6 / per_core;
+        format!("{cores:.3} cores, {us:.1} µs/request: {per_core:.0}/s from one core")
+    } else {
+        format!("{cores:.3} cores")
+    }
 }
 
 fn sweep(text: &mut String, result: &LoadResult) -> std::fmt::Result {

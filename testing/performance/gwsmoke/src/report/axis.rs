@@ -126,10 +126,10 @@ fn log_ticks(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
                 .collect();
         }
     }
-    let decades = (last - first).unsigned_abs() as usize;
-    let step = decades.div_ceil(most.max(2) - 1).max(1);
-    let powers = (first..=last).step_by(step).map(|power| 10_f64.powi(power));
-    let values = powers.filter(within).take(most);
+    let powers = (first..=last).map(|power| 10_f64.powi(power));
+    let powers: Vec<f64> = powers.filter(within).collect();
+    let step = powers.len().div_ceil(most.max(1)).max(1);
+    let values = powers.into_iter().step_by(step);
     values.map(|value| (value, number(value))).collect()
 }
 

@@ -204,7 +204,10 @@ pub(super) fn memory(memory: &Memory) -> String {
     facts(
         "Memory of objects",
         [
-            ("objects", count(memory.objects)),
+            (
+                "objects",
+                format!("{} of {}", count(memory.objects), memory.size),
+            ),
             ("their bytes", bytes(memory.object_bytes)),
             ("resident before", bytes(memory.idle_rss_bytes)),
             ("resident with all of them", bytes(memory.rss_bytes)),

@@ -111,7 +111,7 @@ fn verdict(row: &Row) -> String {
         (Verdict::Pass, _) => ("pass", "✓ holds"),
         (Verdict::Fail, _) => ("fail", "✗ missed"),
         (Verdict::NotMeasured, _) => ("open", "○ not measured"),
-        (Verdict::NotAsked, _) => ("open", "○ not asked for"),
+        (Verdict::LeftOut, _) => ("open", "○ left out"),
         (Verdict::Elsewhere, _) => ("open", "→ elsewhere"),
     };
     format!("<span class=\"{class}\">{words}</span>")

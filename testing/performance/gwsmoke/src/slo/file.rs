@@ -53,13 +53,17 @@ pub(super) enum Needs {
     Full,
     /// Other programs beside it.
     Peers,
+    /// A processor that counts instructions.
+    Instructions,
 }
 
 impl Needs {
-    pub(super) fn was_asked(self, suite: &SuiteResult) -> bool {
+    /// What is missing, if something is.
+    pub(super) fn missing(self, suite: &SuiteResult) -> Option<String> {
         match self {
-            Self::Full => suite.level == result::Level::Full,
-            Self::Peers => suite.peers.is_some(),
+            Self::Full => (suite.level != result::Level::Full).then(|| "needs --full".to_owned()),
+            Self::Peers => suite.peers.is_none().then(|| "needs --peers".to_owned()),
+            Self::Instructions => suite.edge.instructions_missing.clone(),
         }
     }
 }
@@ -154,8 +158,8 @@ impl Level {
             (None, Some(_)) => return Err("a scenario without a key".to_owned()),
             (None, None) => None,
         };
-        if measure.is_some() && bounds == [None, None] {
-            return Err("a key without a floor or a goal".to_owned());
+        if measure.is_some() && bounds == [None, None] && entry.note.is_none() {
+            return Err("without a floor or a goal, it needs a `note`".to_owned());
         }
         if measure.is_none() && entry.tested_in.is_none() && entry.note.is_none() {
             return Err("without a key, it needs `tested_in` or a `note`".to_owned());
@@ -190,7 +194,8 @@ impl Measure {
     fn of(key: &str, scenario: Option<OneOrMore>, known: &[&str]) -> Result<Self, String> {
         let Some(scenario) = scenario else {
             if let Some(id) = key.strip_prefix("peers.") {
-                return Ok(Self::Peer(id.to_owned()));
+                let found = keys::of_peers(id).map(Self::Peer);
+                return found.ok_or_else(|| format!("no comparison is called `{id}`"));
             }
             let found = keys::of_suite(key);
             return found

@@ -2,6 +2,7 @@
 //! them.
 
 use crate::result::LoadResult;
+use crate::suite::catalogue;
 use crate::suite::result::SuiteResult;
 
 type Entry<T> = (&'static str, fn(&T) -> Option<f64>);
@@ -71,6 +72,13 @@ const SUITE: &[Entry<SuiteResult>] = &[
     }),
     ("edge.idle_wakeups_per_s", |it| it.edge.idle_wakeups_per_s),
     ("edge.idle_cpu_percent", |it| it.edge.idle_cpu_percent),
+    // Of the scenario that CPU is told of, too.
+    ("edge.instructions_per_1000", |it| {
+        let mut operations = it.edge.operations.iter();
+        operations
+            .find(|it| it.scenario == catalogue::CAPACITY)?
+            .instructions_per_1000
+    }),
     ("beyond_cap.accepted_percent", |it| {
         Some(it.beyond_cap.as_ref()?.accepted_percent)
     }),
@@ -97,8 +105,10 @@ const SUITE: &[Entry<SuiteResult>] = &[
     ("beyond_cpu.recovery_s", |it| {
         it.beyond_cpu.as_ref()?.recovery_s
     }),
+    // The worst of all sizes.
     ("memory.percent_of_allowed", |it| {
-        Some(it.memory.as_ref()?.percent_of_allowed)
+        let percents = it.memory.iter().map(|memory| memory.percent_of_allowed);
+        percents.reduce(f64::max)
     }),
     ("limits.request_deadline_s", |it| {
         limit(it, "limits.request_deadline")
@@ -167,6 +177,25 @@ pub fn of_suite(name: &str) -> Option<SuiteKey> {
 /// All keys of a scenario's result.
 pub fn scenario_names() -> impl Iterator<Item = &'static str> {
     SCENARIO.iter().map(|it| it.0)
+}
+
+/// The comparison with another program of this id, as [`crate::peers`] calls them.
+pub fn of_peers(id: &str) -> Option<String> {
+    let parts: Vec<&str> = id.split('_').collect();
+    let is_one_of = |part: &str, all: &[&str]| all.contains(&part);
+    let is_size = |size: &str| is_one_of(size, &["1k", "64k", "1m", "16m"]);
+    let is_queue = |queue: &str| is_one_of(queue, &["nats", "beanstalkd", "redis"]);
+    let is_measure = |measure: &str| is_one_of(measure, &["rate", "cpu"]);
+    let is_known = match parts[..] {
+        ["get", size, "cpu" | "rps", "nginx"] => is_size(size),
+        ["get", size, "cpu", "nginx", "blake3"] => is_size(size),
+        ["put", size, "cpu" | "rps", "nginx" | "redis"] => is_size(size),
+        ["put", size, "cpu", "redis", "blake3"] => is_size(size),
+        ["send" | "take", measure, queue] => is_measure(measure) && is_queue(queue),
+        ["take", "batched", measure, queue] => is_measure(measure) && is_queue(queue),
+        _ => false,
+    };
+    is_known.then(|| id.to_owned())
 }
 
 /// All keys of a suite.

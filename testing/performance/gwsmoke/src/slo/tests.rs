@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::result::LoadResult;
-use crate::suite::result::{BeyondCap, ColdStart, Comparisons};
+use crate::suite::result::{BeyondCap, ColdStart, Comparisons, EdgeOperation};
 use crate::suite::sample;
 use std::path::Path;
 
@@ -186,18 +186,40 @@ fn keys_of_the_suite_need_no_scenario() {
 
 #[test]
 fn what_needs_more_than_was_asked_for_is_not_a_failure() {
-    let lines = "key = 'peers.get_1k'\ncomparison = '<='\ngoal = 1\nneeds = 'peers'";
+    let lines = "key = 'peers.get_1k_cpu_nginx'\ncomparison = '<='\ngoal = 1\nneeds = 'peers'";
     let mut suite = suite(Vec::new());
     suite.level = Level::Full;
     let row = judged(lines, &suite);
-    assert_eq!(row.verdict, Verdict::NotAsked);
+    assert_eq!(row.verdict, Verdict::LeftOut);
     assert!(!row.verdict.fails(Level::Full));
     suite.peers = Some(Comparisons::default());
     assert_eq!(judged(lines, &suite).verdict, Verdict::NotMeasured);
     let lines = format!("{P95}comparison = '<'\nfloor = 80\nneeds = 'full'");
     assert_eq!(judged(&lines, &suite).verdict, Verdict::NotMeasured);
     suite.level = Level::Quick;
-    assert_eq!(judged(&lines, &suite).verdict, Verdict::NotAsked);
+    assert_eq!(judged(&lines, &suite).verdict, Verdict::LeftOut);
+}
+
+#[test]
+fn what_the_processor_does_not_count_is_left_out_with_the_reason() {
+    let lines =
+        "key = 'edge.instructions_per_1000'\ncomparison = '<='\nneeds = 'instructions'\nnote = 'x'";
+    let mut suite = suite(Vec::new());
+    suite.edge.instructions_missing = Some("none here".to_owned());
+    let row = judged(lines, &suite);
+    assert_eq!(row.verdict, Verdict::LeftOut);
+    assert_eq!(row.note.as_deref(), Some("none here"));
+    // Where it could have been counted and was not, it is missing.
+    suite.edge.instructions_missing = None;
+    assert_eq!(judged(lines, &suite).verdict, Verdict::NotMeasured);
+    suite.edge.operations.push(EdgeOperation {
+        scenario: "capacity_get_1k".to_owned(),
+        instructions_per_1000: Some(5e7),
+        ..EdgeOperation::default()
+    });
+    let row = judged(lines, &suite);
+    // Without a bound, it is told and that is all.
+    assert_eq!((row.verdict, row.measured), (Verdict::Pass, Some(5e7)));
 }
 
 #[test]
@@ -246,7 +268,7 @@ fn a_file_that_could_leave_a_level_unmeasured_is_refused() {
         ),
         (
             "key = 'cold_start.max_ms'\ncomparison = '<'",
-            "a key without a floor or a goal",
+            "without a floor or a goal, it needs a `note`",
         ),
         (
             "key = 'cold_start.max_ms'\ncomparison = '<'\nfloor = nan",
@@ -293,6 +315,12 @@ fn numbers_have_the_digits_that_say_something() {
         (99.46, "99.5"),
         (4.567, "4.57"),
         (0.01234, "0.0123"),
+        (0.1, "0.1"),
+        (0.01, "0.01"),
+        (12.04, "12"),
+        (0.000_001, "0"),
+        (-0.000_001, "0"),
+        (-2.5, "-2.5"),
     ] {
         assert_eq!(number(value), text);
     }

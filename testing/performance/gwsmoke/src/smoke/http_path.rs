@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::http::Answer;
 use super::walk::{Broken, Step};
 use super::world::{RANGE, World};
+use crate::ask::http::Answer;
 
 /// All steps, each upon the one before.
 pub(super) const STEPS: &[Step] = &[

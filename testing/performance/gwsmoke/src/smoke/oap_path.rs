@@ -6,11 +6,10 @@ use bytes::Bytes;
 use micronode_client::{
     ByteRange, Error, Expected, Key, PutOptions, ReceiveOptions, SendOptions, Verdict,
 };
-use serde_json::Value;
 
-use super::oap::{self, Connection};
 use super::walk::{Broken, Step};
 use super::world::{RANGE, World};
+use crate::ask::oap::{self, Connection};
 
 /// All steps, each upon the one before.
 pub(super) const STEPS: &[Step] = &[
@@ -53,7 +52,7 @@ fn wire(error: std::io::Error) -> Broken {
 
 fn hello(world: &mut World<'_>) -> Result<(), Broken> {
     let (_, welcome) = connect(world)?;
-    let document: Value = serde_json::from_slice(&welcome.payload).unwrap_or(Value::Null);
+    let document = welcome.document();
     let is_it =
         welcome.status == 200 && document["max_frame"] == 1 << 20 && document["versions"][0] == 1;
     if !is_it {
@@ -76,23 +75,14 @@ fn ping(world: &mut World<'_>) -> Result<(), Broken> {
 fn expect(answer: &oap::Answer, status: u16) -> Result<(), Broken> {
     (answer.status == status)
         .then_some(())
-        .ok_or_else(|| Broken::new(status, told(answer)))
+        .ok_or_else(|| Broken::new(status, answer.told()))
 }
 
 fn expect_problem(answer: &oap::Answer, status: u16, code: &str) -> Result<(), Broken> {
-    let document: Value = serde_json::from_slice(&answer.payload).unwrap_or(Value::Null);
-    let is_it = answer.status == status && document["code"] == code && document["status"] == status;
-    is_it
+    answer
+        .is_problem(status, code)
         .then_some(())
-        .ok_or_else(|| Broken::new(format!("{status} {code}"), told(answer)))
-}
-
-fn told(answer: &oap::Answer) -> String {
-    let document: Value = serde_json::from_slice(&answer.payload).unwrap_or(Value::Null);
-    match document["code"].as_str() {
-        Some(code) => format!("{} {code}", answer.status),
-        None => format!("{} and {} bytes", answer.status, answer.payload.len()),
-    }
+        .ok_or_else(|| Broken::new(format!("{status} {code}"), answer.told()))
 }
 
 fn put(world: &mut World<'_>) -> Result<(), Broken> {

@@ -6,8 +6,8 @@ use micronode_client::{Client, ClientOptions, Error, RetryPolicy, Token};
 use micronode_protocol::Address;
 use tokio::runtime::{Builder, Runtime};
 
-use super::http::{Answer, Request};
 use super::walk::Broken;
+use crate::ask::http::{Answer, Request};
 use crate::clock;
 use crate::failure::{Failure, io};
 use crate::node::Node;

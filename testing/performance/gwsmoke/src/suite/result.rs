@@ -34,8 +34,8 @@ pub struct SuiteResult {
     pub edge: Edge,
     /// From exec to the first 200 of `/readyz`.
     pub cold_start: Option<ColdStart>,
-    /// What objects cost in memory.
-    pub memory: Option<Memory>,
+    /// What objects cost in memory, by their size.
+    pub memory: Vec<Memory>,
     /// The hard limits, as the node tells them and as they were probed.
     pub limits: Vec<LimitProbe>,
     /// Every service level beside what was measured.
@@ -172,14 +172,16 @@ pub struct ColdStart {
     pub max_ms: f64,
 }
 
-/// What objects cost in memory.
+/// What objects of a size cost in memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
+    /// Their size: `1 KiB`.
+    pub size: String,
     /// Objects that were stored.
     pub objects: u64,
     /// Their bytes, together.
     pub object_bytes: u64,
-    /// Resident memory before.
+    /// Resident memory before, of a node that has stored a few.
     pub idle_rss_bytes: u64,
     /// Resident memory with all of them.
     pub rss_bytes: u64,

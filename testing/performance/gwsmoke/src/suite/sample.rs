@@ -64,7 +64,7 @@ pub(crate) fn suite() -> SuiteResult {
         beyond_cpu: None,
         edge: Edge::default(),
         cold_start: None,
-        memory: None,
+        memory: Vec::new(),
         limits: Vec::new(),
         slo: Vec::new(),
         peers: None,

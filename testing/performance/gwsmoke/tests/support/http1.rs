@@ -53,6 +53,7 @@ fn talk(stream: TcpStream, script: &Script) -> std::io::Result<()> {
                 stream.write_all(b"+OK what was that?\r\n")?;
                 continue;
             }
+            Deed::Ignore => continue,
             Deed::Close => return Ok(()),
             Deed::Break => {
                 body.truncate(body.len() / 2);

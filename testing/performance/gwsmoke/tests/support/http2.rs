@@ -62,6 +62,7 @@ async fn talk(stream: TcpStream, script: Script) -> Option<()> {
                 Deed::Corrupt => *body.last_mut()? ^= 1,
                 Deed::Refuse => status = 503,
                 Deed::Fail => status = 500,
+                Deed::Ignore => std::future::pending().await,
                 Deed::Close | Deed::Garble | Deed::Break => return None,
             }
             let head = Response::builder().status(status).body(()).ok()?;

@@ -33,6 +33,8 @@ pub(crate) enum Deed {
     Fail,
     /// Says what is none of its protocol.
     Garble,
+    /// Never answers.
+    Ignore,
     /// Closes the connection without a word.
     Close,
     /// Closes it within the answer.

@@ -47,6 +47,7 @@ fn talk(mut stream: TcpStream, script: &Script) -> std::io::Result<()> {
             Deed::Refuse => answer(&mut stream, &request, 503, b"{}")?,
             Deed::Fail => answer(&mut stream, &request, 500, b"{}")?,
             Deed::Garble => stream.write_all(&[0xff; 64])?,
+            Deed::Ignore => {}
             Deed::Close => return Ok(()),
             Deed::Break => return stream.write_all(&[0, 0, 1]),
         }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::walk::Broken;
-
 /// How long each step of a connection may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Largest head of an answer.
@@ -17,23 +15,23 @@ const BODY_BYTES: u64 = 8 << 20;
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     fields: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A request of one step.
-pub(super) struct Request<'a> {
-    pub(super) method: &'a str,
-    pub(super) path: &'a str,
-    pub(super) fields: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) fields: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
 }
 
 impl Request<'_> {
     /// Makes the request, on a connection of its own.
-    pub(super) fn ask(&self, address: SocketAddr, token: Option<&str>) -> io::Result<Answer> {
+    pub(crate) fn ask(&self, address: SocketAddr, token: Option<&str>) -> io::Result<Answer> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -126,60 +124,30 @@ fn unreadable(what: &str) -> io::Error {
 
 impl Answer {
     /// The value of a field.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
         fields
             .find(|(field, _)| field == name)
             .map(|(_, value)| value.as_str())
     }
 
-    /// Checks the status.
-    pub(super) fn expect(self, status: u16) -> Result<Self, Broken> {
-        if self.status == status {
-            return Ok(self);
-        }
-        Err(Broken::new(status, self.told()))
+    /// The body as JSON; `null` if it is none.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// Checks that it is the problem of this status and code.
-    pub(super) fn expect_problem(self, status: u16, code: &str) -> Result<(), Broken> {
-        let expected = format!("{status} {code}");
-        let answer = self.expect(status).map_err(|broken| Broken {
-            expected: expected.clone(),
-            ..broken
-        })?;
-        let kind = answer.field("content-type");
-        let document = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-        let is_it = kind == Some("application/problem+json")
+    /// Whether it is the problem of this status and code.
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> bool {
+        let document = self.document();
+        self.status == status
+            && self.field("content-type") == Some("application/problem+json")
             && document["code"] == code
-            && document["status"] == status;
-        if is_it {
-            return Ok(());
-        }
-        Err(Broken::new(expected, answer.told()))
-    }
-
-    /// Checks a field.
-    pub(super) fn expect_field(&self, name: &str, expected: &str) -> Result<(), Broken> {
-        let came = self.field(name);
-        if came == Some(expected) {
-            return Ok(());
-        }
-        let came = came.unwrap_or("none");
-        Err(Broken::new(
-            format!("{name}: {expected}"),
-            format!("{name}: {came}"),
-        ))
-    }
-
-    /// Its body as JSON.
-    pub(super) fn json(&self) -> Result<Value, Broken> {
-        serde_json::from_slice(&self.body).map_err(|_| Broken::new("JSON", self.told()))
+            && document["status"] == status
     }
 
     /// Status, and code or beginning of the body: enough to see what it was.
-    fn told(&self) -> String {
-        let document: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+    pub(crate) fn told(&self) -> String {
+        let document = self.document();
         if let (Some(code), Some(detail)) = (document["code"].as_str(), document["detail"].as_str())
         {
             return format!("{} {code} ({detail})", self.status);
@@ -249,15 +217,10 @@ mod tests {
             );
             answer(&text).unwrap()
         };
-        assert_eq!(
-            problem(413, "body_too_large").expect_problem(413, "body_too_large"),
-            Ok(())
-        );
-        for (status, code) in [(400, "body_too_large"), (413, "frame_oversize")] {
-            let broken = problem(status, code).expect_problem(413, "body_too_large");
-            let broken = broken.unwrap_err();
-            assert_eq!(broken.expected, "413 body_too_large");
-            assert_eq!(broken.came, format!("{status} {code} (why)"));
-        }
+        let too_large = problem(413, "body_too_large");
+        assert!(too_large.is_problem(413, "body_too_large"));
+        assert_eq!(too_large.told(), "413 body_too_large (why)");
+        assert!(!problem(400, "body_too_large").is_problem(413, "body_too_large"));
+        assert!(!problem(413, "frame_oversize").is_problem(413, "body_too_large"));
     }
 }

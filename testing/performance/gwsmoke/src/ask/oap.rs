@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::Value;
 
 /// How long each step of a connection may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,27 +23,48 @@ const END: u16 = 16;
 const WHOLE: u16 = START | END;
 
 /// A protocol's number, and a code of it.
-pub(super) type Operation = (u16, u16);
+pub(crate) type Operation = (u16, u16);
 const HELLO: Operation = (0, 0);
-pub(super) const PING: Operation = (0, 1);
-pub(super) const ECHO: Operation = (1, 1);
-pub(super) const NAME_READ: Operation = (3, 6);
+pub(crate) const PING: Operation = (0, 1);
+pub(crate) const ECHO: Operation = (1, 1);
+pub(crate) const NAME_READ: Operation = (3, 6);
 
 /// A connection that has said HELLO.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     last_id: u64,
 }
 
 /// An answer, all frames of it together.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) payload: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Answer {
+    /// The payload as JSON; `null` if it is none.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_slice(&self.payload).unwrap_or(Value::Null)
+    }
+
+    /// Whether it is the problem of this status and code.
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> bool {
+        let document = self.document();
+        self.status == status && document["code"] == code && document["status"] == status
+    }
+
+    /// Status, and code or length of the payload.
+    pub(crate) fn told(&self) -> String {
+        match self.document()["code"].as_str() {
+            Some(code) => format!("{} {code}", self.status),
+            None => format!("{} and {} bytes", self.status, self.payload.len()),
+        }
+    }
 }
 
 impl Connection {
     /// Connects and says HELLO; with what is answered to it.
-    pub(super) fn open(address: SocketAddr, token: Option<&str>) -> io::Result<(Self, Answer)> {
+    pub(crate) fn open(address: SocketAddr, token: Option<&str>) -> io::Result<(Self, Answer)> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -61,7 +83,7 @@ impl Connection {
     }
 
     /// One request in one frame, and its answer.
-    pub(super) fn call(&mut self, operation: Operation, payload: &[u8]) -> io::Result<Answer> {
+    pub(crate) fn call(&mut self, operation: Operation, payload: &[u8]) -> io::Result<Answer> {
         self.last_id += 1;
         let id = self.last_id;
         self.stream
@@ -70,7 +92,7 @@ impl Connection {
     }
 
     /// One request in as many frames as its body takes, and its answer.
-    pub(super) fn stream(&mut self, operation: Operation, body: &[u8]) -> io::Result<Answer> {
+    pub(crate) fn stream(&mut self, operation: Operation, body: &[u8]) -> io::Result<Answer> {
         self.last_id += 1;
         let id = self.last_id;
         let mut frames = frame(operation, START, id, b"", b"")?;
@@ -83,8 +105,16 @@ impl Connection {
         self.answer(id).or_else(|error| sent.and(Err(error)))
     }
 
+    /// Begins a request, of which more is to come; its stream.
+    pub(crate) fn begin(&mut self, operation: Operation) -> io::Result<u64> {
+        self.last_id += 1;
+        let first = frame(operation, START, self.last_id, b"", b"")?;
+        self.stream.write_all(&first)?;
+        Ok(self.last_id)
+    }
+
     /// The header of a frame that is larger than any may be, and what is answered to it.
-    pub(super) fn oversized(&mut self) -> io::Result<Answer> {
+    pub(crate) fn oversized(&mut self) -> io::Result<Answer> {
         self.last_id += 1;
         let mut frame = frame(ECHO, WHOLE, self.last_id, b"", b"")?;
         let length = FRAME_BYTES as u32 + 1;
@@ -93,8 +123,8 @@ impl Connection {
         self.answer(self.last_id)
     }
 
-    /// The answer of a stream, up to its last frame. Nothing else is asked meanwhile.
-    fn answer(&mut self, id: u64) -> io::Result<Answer> {
+    /// The answer of a stream, up to its last frame. Nothing else may be answered meanwhile.
+    pub(crate) fn answer(&mut self, id: u64) -> io::Result<Answer> {
         let mut payload = Vec::new();
         loop {
             let mut header = [0; HEADER_BYTES];
@@ -151,7 +181,7 @@ fn frame(
 }
 
 /// A text behind its length.
-pub(super) fn str16(text: &str) -> Vec<u8> {
+pub(crate) fn str16(text: &str) -> Vec<u8> {
     let length = (text.len() as u16).to_be_bytes();
     [&length[..], text.as_bytes()].concat()
 }

@@ -1,0 +1,5 @@
+//! One request and its answer over a blocking socket, seen as they are on the wire: for what is asked
+//! beside a load, and is not what a client of the SDK would be shown.
+
+pub(crate) mod http;
+pub(crate) mod oap;
