@@ -35,17 +35,23 @@ const TOOLS: [(&str, &str); 3] = [
     ("inferno-flamegraph", "cargo install --locked inferno"),
 ];
 
-/// Becomes the node once `perf` looks at this process: under one number from the beginning, and
-/// whoever ends the node ends the recording.
+/// Becomes the node once `perf` has said that it looks at this process: under one number from the
+/// beginning, every thread with its name, and whoever ends the node ends the recording.
 const AS_THE_NODE: &str = r#"#!/bin/sh
+to="$XTASK_RECORDING.ctl" from="$XTASK_RECORDING.ack"
+rm -f "$to" "$from"
+mkfifo "$to" "$from" || exit 1
+exec 3<>"$to" 4<>"$from"
 perf record --quiet --freq "$XTASK_FREQUENCY" --call-graph fp --output "$XTASK_RECORDING" \
-    --pid $$ </dev/null >"$XTASK_RECORDING.log" 2>&1 &
+    --delay=-1 --control=fifo:"$to,$from" --pid $$ \
+    </dev/null >"$XTASK_RECORDING.log" 2>&1 3>&- 4>&- &
 echo $! >"$XTASK_RECORDING.pid"
-until [ -s "$XTASK_RECORDING" ]; do
-    kill -0 $! 2>/dev/null || { cat "$XTASK_RECORDING.log" >&2; exit 1; }
-    sleep 0.01
-done
-exec "$XTASK_NODE" "$@"
+echo enable >&3
+if ! timeout 8 head -n 1 <&4 >/dev/null; then
+    cat "$XTASK_RECORDING.log" >&2
+    exit 1
+fi
+exec "$XTASK_NODE" "$@" 3>&- 4>&-
 "#;
 
 /// Draws one scenario.
@@ -215,7 +221,7 @@ fn paint(name: &str, folded: &Path, picture: &Path) -> Result<(), Failure> {
     let mut paint = Command::new("inferno-flamegraph");
     paint
         .args(["--title", name, "--minwidth", LEAST_WIDTH])
-        .args(["--deterministic", "--hash", "--countname", "samples"])
+        .args(["--deterministic", "--countname", "samples"])
         .arg(folded)
         .stdout(file);
     succeed(paint)

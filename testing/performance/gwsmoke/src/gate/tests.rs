@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use proptest::prelude::*;
 
@@ -155,9 +156,11 @@ fn a_run_without_requests_measured_nothing() {
 #[test]
 fn what_is_missing_is_not_taken_for_no_worse() {
     let (get, put) = (measured("get"), measured("put"));
-    let one = std::slice::from_ref(&get);
-    assert_eq!(failed(&[get.clone(), put.clone()], one), ["put"]);
-    assert!(failed(one, &[put, get.clone()]).is_empty());
+    assert_eq!(
+        failed(&[get.clone(), put.clone()], slice::from_ref(&get)),
+        ["put"]
+    );
+    assert!(failed(slice::from_ref(&get), &[put, get.clone()]).is_empty());
 
     let without = |change: fn(&mut LoadResult)| {
         let both = (worse(change), failed(&with(change), &[measured("get")]));
