@@ -4,7 +4,10 @@
 //! installed. Not for anything that the node itself should do.
 
 mod check;
+mod flamegraph;
 mod measure;
+mod nightly;
+mod rules;
 mod rust_version;
 mod scan;
 
@@ -24,6 +27,11 @@ commands:
   measure waiting [--runs N] 10 000 parked receivers: the node's CPU time, and how soon one is woken
   measure memory [--runs N]  10 000 objects of 64 KiB: memory and CPU time, and what deleting gives back
   measure persist [--runs N] kept on disk: small objects per second, and a killed node's way back
+  flamegraph SCENARIO [--out DIR]
+                             where the node's time goes under a load of testing/performance/scenarios
+  nightly [--quick] [--base REVISION] [--out DIR]
+                             suite, comparison with the last release, gates, profiles: all in one folder
+  rules                      what promtool says of ops/: rules, their tests, the dashboard's queries
   scan PID FILE              where in a process's memory the bytes of a file are, or pieces of them
 ";
 
@@ -73,6 +81,9 @@ fn main() -> ExitCode {
         ["measure", "waiting", options @ ..] => measure::waiting::run(options),
         ["measure", "memory", options @ ..] => measure::memory::run(options),
         ["measure", "persist", options @ ..] => measure::persist::run(options),
+        ["flamegraph", words @ ..] => flamegraph::run(words),
+        ["nightly", words @ ..] => nightly::run(words),
+        ["rules"] => rules::run(),
         ["scan", pid, file] => scan::run(pid, file),
         _ => Err(Failure::Usage(format!(
             "no such command: {}",

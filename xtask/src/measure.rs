@@ -128,7 +128,7 @@ fn release_binary() -> Result<PathBuf, Failure> {
     Ok(target_directory()?.join("release/micronode"))
 }
 
-fn target_directory() -> Result<PathBuf, Failure> {
+pub(crate) fn target_directory() -> Result<PathBuf, Failure> {
     let output = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"])
         .stderr(Stdio::inherit())
         .output()

@@ -228,11 +228,12 @@ impl Admin {
             "connections in force".to_owned(),
             self.node.data_slots.cap().into(),
         );
-        let features: &[&str] = if cfg!(feature = "faults") {
-            &["faults"]
-        } else {
-            &[]
-        };
+        let features = [
+            ("faults", cfg!(feature = "faults")),
+            ("tokio-console", cfg!(feature = "tokio-console")),
+        ];
+        let features = features.into_iter().filter(|(_, has)| *has);
+        let features: Vec<&str> = features.map(|(name, _)| name).collect();
         json_response(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "revision": env!("MICRONODE_REVISION"),

@@ -17,6 +17,7 @@ mod buffer;
 mod call;
 mod clock;
 pub mod config;
+mod console;
 mod dispatch;
 #[cfg(test)]
 mod documents;

@@ -5,6 +5,7 @@
 
 use crate::amnesia::{Amnesia, MemoryProtection, Sandbox, readable, silence};
 use crate::config::{self, Config, ConfigError, Loaded, OapListener};
+use crate::console::Console;
 use crate::listen::{ListenError, Listeners};
 use crate::log::LogControl;
 use crate::node::Node;
@@ -66,6 +67,8 @@ pub struct Bound {
     pub tls: bool,
     /// What a client pins when the node has made its certificate itself.
     pub pin: Option<String>,
+    /// Where tokio-console finds the node, in a build that has it.
+    pub console: Option<SocketAddr>,
     /// Everything may be done with it, as long as the node runs.
     pub token: OperatorToken,
 }
@@ -112,13 +115,14 @@ pub enum RunError {
 pub fn run(start: Start) -> Result<(), RunError> {
     refuse_unsafe(&start.loaded.config)?;
     refuse_contradiction(&start.loaded.config)?;
-    let log = LogControl::start(&start.loaded.config.log);
+    let mut console = Console::open(&start.loaded.config)?;
+    let log = LogControl::start(&start.loaded.config.log, console.base());
     silence::on_panic();
     // The control thread's runtime also owns the listeners, so it exists before they do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(control(start, log))
+    runtime.block_on(control(start, log, console))
 }
 
 /// Whether a node would start with this configuration, as far as its listeners' security goes; the
@@ -176,7 +180,7 @@ fn refuse_unsafe(config: &Config) -> Result<(), RunError> {
     }
 }
 
-async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
+async fn control(start: Start, log: LogControl, console: Console) -> Result<(), RunError> {
     let Start {
         loaded,
         reload,
@@ -195,6 +199,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
         token: OperatorToken::default(),
         tls: loaded.config.tls.is_on(),
         pin: None,
+        console: console.address(),
     };
     // An inherited socket is not bound by us, and must be as safe as one that is.
     let as_bound = Config {
@@ -218,6 +223,7 @@ async fn control(start: Start, log: LogControl) -> Result<(), RunError> {
     };
     amnesia.shortcomings().into_iter().for_each(log::missing);
     restricted();
+    console.serve()?;
 
     let node = Node::new(&loaded, kept.as_ref())
         .with_tls(tls)

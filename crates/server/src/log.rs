@@ -8,25 +8,27 @@ mod sentences;
 pub(crate) use sentences::*;
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::console;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::{Registry, reload};
+use tracing_subscriber::reload;
 
 /// Changes the level of a running log.
-pub(crate) struct LogControl(reload::Handle<Targets, Registry>);
+pub(crate) struct LogControl(reload::Handle<Targets, console::Base>);
 
 impl LogControl {
-    /// Starts the process's log. A second one in the same process keeps the first.
-    pub(crate) fn start(log: &Log) -> Self {
+    /// Starts the process's log on `base`. A second one in the same process keeps the first.
+    pub(crate) fn start(log: &Log, base: console::Base) -> Self {
         let (filter, handle) = reload::Layer::new(ours(log.level));
-        let registry = tracing_subscriber::registry().with(filter);
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false);
         // Only a second start in one process fails here, and then the first one's log stands.
         let _ = match log.format {
-            LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
-            LogFormat::Json => registry.with(lines.json()).try_init(),
+            LogFormat::Text => base
+                .with(lines.with_ansi(false).with_filter(filter))
+                .try_init(),
+            LogFormat::Json => base.with(lines.json().with_filter(filter)).try_init(),
         };
         Self(handle)
     }

@@ -9,7 +9,7 @@ use crate::ingress::oap;
 use crate::node::Node;
 use crate::tls;
 use crate::workers::Workers;
-use crate::{admin, clock, guard, log};
+use crate::{admin, clock, console, guard, log};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
@@ -42,7 +42,8 @@ pub(crate) enum Ingress {
     Oap,
 }
 
-fn worker_count(config: &Config) -> usize {
+/// Threads that serve the data plane.
+pub(crate) fn worker_count(config: &Config) -> usize {
     match config.workers {
         0 => std::thread::available_parallelism()
             .map_or(1, usize::from)
@@ -221,7 +222,7 @@ pub(crate) fn accept_admin(node: &Arc<Node>, listener: &TcpListener) -> io::Resu
                 return context.counters.count(Reason::RateLimited);
             }
             let never = never.clone();
-            tokio::spawn(async move {
+            console::spawn("admin_connection", async move {
                 let Some(tls) = node.tls.as_ref().filter(|_| is_remote) else {
                     return serve(stream, slot, context, service, never).await;
                 };

@@ -112,6 +112,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Sources, load};
+    use crate::console::Console;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use tokio::signal::unix::{SignalKind, signal};
     use tokio::time::sleep;
@@ -130,7 +131,8 @@ mod tests {
         let supervisor = Arc::clone(&node.supervisor);
         let reloads = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&reloads);
-        let log = LogControl::start(&loaded.config.log);
+        let mut console = Console::open(&loaded.config).unwrap();
+        let log = LogControl::start(&loaded.config.log, console.base());
         let file = tempfile::NamedTempFile::new().unwrap();
         let task = watch_configuration(Reloader {
             node,

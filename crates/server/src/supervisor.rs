@@ -1,6 +1,6 @@
 //! Restarts long-lived tasks that end or panic, and remembers how often.
 
-use crate::{clock, log};
+use crate::{clock, console, log};
 use futures_util::FutureExt;
 use micronode_protocol::limits::{
     RESTART_BACKOFF_MAX, RESTART_BACKOFF_MIN, RESTART_WINDOW, RESTARTS_PER_WINDOW,
@@ -57,7 +57,7 @@ impl Supervisor {
                 backoff = (backoff * 2).min(RESTART_BACKOFF_MAX);
             }
         };
-        tokio::spawn(life).abort_handle()
+        console::spawn(name, life).abort_handle()
     }
 
     fn count(&self, name: &'static str, now: Instant) {

@@ -4,7 +4,7 @@
 //! and a core's caches keep what the core just hashed. The accept loop runs elsewhere and hands a
 //! connection to the worker that has the fewest.
 
-use crate::{clock, log, stack};
+use crate::{clock, console, log, stack};
 use micronode_protocol::limits::WORKER_BACKLOG;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::future::Future;
@@ -167,12 +167,12 @@ async fn work<T, F>(
     T: Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(probe(delay_ms));
+    console::spawn("probe", probe(delay_ms));
     while let Some(task) = handed_over.recv().await {
         let (ends, run) = (Ends(Arc::clone(&load)), run.clone());
         // A panic, also one of `run` itself, ends this task alone: the runtime catches it, and
         // `ends` still counts.
-        tokio::spawn(async move {
+        console::spawn("connection", async move {
             let _ends = ends;
             run(task).await;
         });

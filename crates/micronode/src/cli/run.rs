@@ -132,6 +132,9 @@ fn start_line(bound: &Bound, token: Option<&str>) -> Zeroizing<String> {
     if let Some(oap) = oap {
         line["oap"] = oap.to_string().into();
     }
+    if let Some(console) = bound.console {
+        line["console"] = console.to_string().into();
+    }
     if let Some(pin) = &bound.pin {
         line["pin"] = pin.as_str().into();
     }

@@ -53,6 +53,12 @@ pub(crate) fn restarting(task: &'static str, cause: &'static str) {
     tracing::warn!(task, cause, "restarting a task");
 }
 
+/// A build and an environment for development.
+#[cfg(feature = "tokio-console")]
+pub(crate) fn console() {
+    tracing::warn!("tokio-console sees the tasks of this node");
+}
+
 /// A worker moves between cores.
 pub(crate) fn worker_not_pinned(core: usize, cause: impl Into<Cause>) {
     let error = cause.into();

@@ -9,6 +9,7 @@ use super::{METHODS, Metrics, STATUSES};
 use crate::call::code_of;
 use crate::ingress::http::routes::Route;
 use crate::node::Node;
+use crate::planes::worker_count;
 use micronode_engine::MemoryKind;
 use micronode_engine::mailbox::Quota;
 use micronode_hardening::Reason;
@@ -401,6 +402,16 @@ fn node(page: &mut Page<'_>, node: &Node) -> fmt::Result {
         restarts,
     )?;
 
+    page.gauge(
+        "inflight_limit",
+        "Requests that may be in flight at once",
+        node.in_flight.cap() as u64,
+    )?;
+    page.gauge(
+        "worker_threads",
+        "Threads that serve the data plane",
+        worker_count(&node.config.load()) as u64,
+    )?;
     page.gauge(
         "waiters",
         "Receives, subscriptions, watches and streams of events that wait",
