@@ -33,6 +33,13 @@ pub(crate) fn return_memory_when_idle() {
     }
 }
 
+/// Gives back all that has been freed until now, rather than within a second: once, for what
+/// starting needed and running does not.
+pub(crate) fn return_memory_now() {
+    // Where it fails, it is given back later.
+    let _later = extents::purge_all();
+}
+
 /// Leaves freed memory as it is if the environment asks for it.
 pub(crate) fn measure_without_wiping() {
     if env::var_os(UNWIPED).is_some() {

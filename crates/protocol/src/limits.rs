@@ -404,9 +404,17 @@ pub const READINESS_HYSTERESIS_PERCENT: u64 = 5;
 
 // --- Persistence ---------------------------------------------------------------------------
 
-/// Objects of at most this many bytes are kept in the index, where they are durable with the batch
-/// that they are a part of; larger ones in a file of their own, which is synced by itself.
+/// Objects of at most this many bytes are kept in the index at first, where they are durable with
+/// the batch that they are a part of; larger ones in a file of their own, which is synced by itself.
 pub const INLINE_OBJECT_BYTES: u64 = 32 * KIB as u64;
+/// With as many bytes of small objects in the index, they move to a file: a pack.
+pub const PACK_BYTES: u64 = 4 * MIB as u64;
+/// What each object counts there beside its bytes, so that a pack of tiny ones has not too many.
+pub const PACK_OBJECT_BYTES: u64 = 512;
+/// Packs are written and read in pieces of this size.
+pub const PACK_IO_BYTES: usize = 256 * KIB;
+/// What is read and not wanted, between two objects of a pack that are.
+pub const PACK_GAP_BYTES: u64 = 16 * KIB as u64;
 /// What the index keeps of its file in memory, dirty pages included; the rest is read again.
 pub const INDEX_CACHE_BYTES: usize = 16 * MIB;
 /// Writes are refused when less than this is free on the disk, or than
@@ -481,6 +489,9 @@ const _: () = assert!(ADMIN_IN_FLIGHT <= ADMIN_CONNECTIONS && ADMIN_CONNECTIONS 
 const _: () = assert!(MEMORY_DEGRADED_PERCENT < MEMORY_SHED_PERCENT && MEMORY_SHED_PERCENT < 100);
 // One piece of its reader.
 const _: () = assert!(INLINE_OBJECT_BYTES <= GROUP_BYTES as u64);
+// Any small object fits into the buffer that packs are written with.
+const _: () = assert!(INLINE_OBJECT_BYTES <= PACK_IO_BYTES as u64);
+const _: () = assert!(INLINE_OBJECT_BYTES + PACK_OBJECT_BYTES <= PACK_BYTES);
 const _: () = assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW);
 const _: () = assert!(OAP_CHUNK_BYTES < OAP_READ_BYTES && OAP_READ_BYTES < OAP_FRAME_BYTES_MIN);
 const _: () =

@@ -36,6 +36,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_FD_COUNT: u32 = 5;
 /// Aborted tasks are gone by then, or the process ends without them.
 const ABORT_PATIENCE: Duration = Duration::from_secs(1);
+/// Whoever waited for the node to be ready is served first.
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// All that a node needs to run.
 pub struct Start {
@@ -52,6 +54,9 @@ pub struct Start {
     pub restricted: Box<dyn FnOnce() + Send>,
     /// Called once, when every listener is bound and the node is ready.
     pub announce: Box<dyn FnOnce(&Bound) + Send>,
+    /// Called once, when a node that is ready has had a moment to itself: for what is not worth
+    /// being ready later.
+    pub settled: Box<dyn FnOnce() + Send>,
 }
 
 /// Where a node listens.
@@ -188,6 +193,7 @@ async fn control(start: Start, log: LogControl, console: Console) -> Result<(), 
         memory,
         restricted,
         announce,
+        settled,
     } = start;
     let mut signals = Signals::install()?;
     let listeners = Listeners::open(&loaded.config)?;
@@ -259,6 +265,10 @@ async fn control(start: Start, log: LogControl, console: Console) -> Result<(), 
     announce(&bound);
     drop(bound);
     manager.tell(ServiceManager::READY);
+    tokio::spawn(async move {
+        sleep(SETTLING).await;
+        settled();
+    });
 
     let asked_at = signals.stop().await;
     manager.tell(ServiceManager::STOPPING);

@@ -13,7 +13,8 @@
 //! Unsafe, because jemalloc calls back with addresses. It is sound because a hook does nothing but
 //! ask the function that jemalloc itself would have called, and then the kernel about the very
 //! range at hand, for things that change no byte that anybody has: whether it is dumped, whether
-//! it is locked, and, where jemalloc asks for it, that it is empty from now on. The table of hooks
+//! it is locked, and, where jemalloc asks for it, that it is empty from now on. Asking jemalloc to
+//! purge changes no byte either that anybody has. The table of hooks
 //! is written once, before jemalloc is told of it, and never again. Hooks allocate nothing.
 #![allow(unsafe_code)]
 
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::mm::{Advice, MlockFlags, madvise, mlock_with, munlock};
 use tikv_jemalloc_ctl::raw;
-use tikv_jemalloc_sys::extent_hooks_s;
+use tikv_jemalloc_sys::{extent_hooks_s, mallctl};
 
 use super::mapping::Mapping;
 
@@ -100,6 +101,22 @@ pub(super) fn take_charge(arenas: usize, lockable: u64) -> io::Result<()> {
         hooks.protect(mapping.start as *mut c_void, mapping.size, true);
     }
     Ok(())
+}
+
+/// In the place of an arena's number: all of them (`MALLCTL_ARENAS_ALL`).
+const ALL_ARENAS: u32 = 4096;
+
+/// Gives back every page that nothing is in.
+pub(super) fn purge_all() -> io::Result<()> {
+    let name = format!("arena.{ALL_ARENAS}.purge\0");
+    let none = ptr::null_mut();
+    // SAFETY: a name that ends with a zero, of an action without arguments and result. jemalloc knows
+    // which pages are in use.
+    let failed = unsafe { mallctl(name.as_ptr().cast(), none, ptr::null_mut(), none, 0) };
+    match failed {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 fn refused(error: tikv_jemalloc_ctl::Error) -> io::Error {

@@ -217,3 +217,8 @@ fn hits(needle: &[u8]) -> usize {
     }
     hits
 }
+
+#[test]
+fn jemalloc_gives_back_when_it_is_asked_to() {
+    super::extents::purge_all().unwrap();
+}

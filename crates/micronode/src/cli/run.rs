@@ -57,6 +57,7 @@ impl Run {
             memory: allocator::protection,
             restricted: Box::new(allocator::return_memory_when_idle),
             announce: Box::new(|bound| announce(bound, destination)),
+            settled: Box::new(allocator::return_memory_now),
         };
         micronode_server::run(start)?;
         Ok(Exit::Done)

@@ -1,19 +1,21 @@
-//! Keeps what lasts on a disk of this machine: an index in one file, and a file for every large
-//! object.
+//! Keeps what lasts on a disk of this machine: an index in one file, a file for every large object,
+//! and one for every few thousand small ones.
 //!
 //! ```text
 //! DIR/                0700, one node at a time
 //!   lock              held by it
 //!   format            what this directory is, and in which version
-//!   index.redb        everything but the bytes of large objects
-//!   objects/          one file for each, named by a number that is never used again
+//!   index.redb        everything but the bytes of objects; of small ones the latest too
+//!   objects/          a file for each large object, and for many small ones together, named by a
+//!                     number that is never used again
 //! ```
 //!
-//! An object's file is whole and synced before the index names it, and removed only after the
+//! A file is whole and synced before the index names it, and removed only after the
 //! index names it no more; so a crash leaves files that nothing names, and never the other way
 //! round. They are removed at the next start. The index is a copy-on-write tree with checksums:
 //! a batch is in it, or it is not. It is checked as a whole when it is opened, and every object is
-//! hashed when it comes back.
+//! hashed when it comes back. What is in it is checked twice and read once more at every start, which
+//! is why small objects do not stay there ([`small`]).
 //!
 //! After an error of the disk the index is closed, and opened and checked anew before the next
 //! batch: what memory holds of it may not be what the disk holds.
@@ -25,7 +27,10 @@ mod directory;
 mod index;
 mod load;
 mod object_files;
+mod pack_file;
+mod packing;
 mod rows;
+mod small;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,6 +45,8 @@ use super::restore::{LoadError, Loaded, Restore};
 use super::{Backend, BackendError, Committed, Staging};
 use index::Index;
 use object_files::{ObjectFiles, Stage};
+use packing::Packing;
+use small::SmallObjects;
 
 pub use directory::OpenError;
 
@@ -49,6 +56,7 @@ pub struct LocalBackend {
     /// `None` after an error.
     index: Option<Index>,
     objects: Arc<ObjectFiles>,
+    small: SmallObjects,
     /// Files that the index names no more, once what is being committed is durable.
     obsolete: BTreeSet<u64>,
     /// Bytes that were removed from the index and that its file still has, or less.
@@ -84,6 +92,7 @@ impl LocalBackend {
         let objects = ObjectFiles::open(Arc::clone(&disk), index.counter(index::NEXT_FILE)?)?;
         Ok(Self {
             disk,
+            small: SmallObjects::read(&index)?,
             index: Some(index),
             objects: Arc::new(objects),
             obsolete: BTreeSet::new(),
@@ -93,18 +102,50 @@ impl LocalBackend {
         })
     }
 
+    /// Has small objects move to packs with so many bytes in the index, so that a test need not have
+    /// megabytes of them.
+    #[must_use]
+    pub fn packing_from(mut self, bytes: u64) -> Self {
+        self.small.set_limit(bytes);
+        self
+    }
+
     /// Runs `work` on the index, which is opened first if need be, and closed if it fails.
     fn with_index<T, E: From<BackendError>>(
         &mut self,
-        work: impl FnOnce(&Index) -> Result<T, E>,
+        work: impl FnOnce(&mut Index, &mut SmallObjects) -> Result<T, E>,
     ) -> Result<T, E> {
-        let index = match self.index.take() {
+        let mut index = match self.index.take() {
             Some(index) => index,
-            None => Index::open(&self.disk, directory::INDEX)?,
+            None => {
+                let index = Index::open(&self.disk, directory::INDEX)?;
+                self.small.settle(&index, &self.objects)?;
+                index
+            }
         };
-        let done = work(&index)?;
+        let done = work(&mut index, &mut self.small)?;
         self.index = Some(index);
         Ok(done)
+    }
+
+    /// Commits a batch, and what `prepare` has moved before it.
+    fn commit_with(
+        &mut self,
+        batch: &[Change],
+        prepare: impl FnOnce(&Index, &mut SmallObjects) -> Packing,
+    ) -> Result<Committed, BackendError> {
+        let mut obsolete = std::mem::take(&mut self.obsolete);
+        let objects = Arc::clone(&self.objects);
+        let done = self.with_index(|index, small| {
+            let packing = prepare(index, small);
+            objects.sync()?;
+            commit::commit(index, small, packing, batch, &mut obsolete)
+        });
+        self.obsolete = obsolete;
+        let done = done?;
+        self.unused = (self.unused + done.freed).max(0);
+        self.remove_obsolete();
+        Ok(done.committed)
     }
 
     /// Removes files that the index names no more. One that stays is found at the next start.
@@ -126,31 +167,26 @@ impl Backend for LocalBackend {
 
     fn load(&mut self, now_wall_ms: u64, restore: &mut dyn Restore) -> Result<Loaded, LoadError> {
         let objects = Arc::clone(&self.objects);
-        self.with_index(|index| load::load(index, &objects, now_wall_ms, restore))
+        self.with_index(|index, small| load::load(index, small, &objects, now_wall_ms, restore))
     }
 
     fn commit(&mut self, batch: &[Change]) -> Result<Committed, BackendError> {
-        let mut obsolete = std::mem::take(&mut self.obsolete);
         let objects = Arc::clone(&self.objects);
-        let committed = self.with_index(|index| {
-            objects.sync()?;
-            commit::commit(index, batch, &mut obsolete)
-        });
-        self.obsolete = obsolete;
-        let (committed, freed) = committed?;
-        self.unused = (self.unused + freed).max(0);
-        self.remove_obsolete();
-        Ok(committed)
+        self.commit_with(batch, |index, small| {
+            packing::prepare(index, &objects, small, batch)
+        })
     }
 
     fn make_room(&mut self) -> Result<(), BackendError> {
         // To look for some where there is none takes what is left.
-        if self.unused < INDEX_UNUSED_BYTES {
-            return Ok(());
+        if let Some(pack) = self.small.emptiest() {
+            let objects = Arc::clone(&self.objects);
+            self.commit_with(&[], |index, small| {
+                packing::rewrite(index, &objects, small, pack)
+            })?;
         }
-        if let Some(mut index) = self.index.take() {
-            index.compact()?;
-            self.index = Some(index);
+        if self.unused >= INDEX_UNUSED_BYTES {
+            self.with_index(|index, _| index.compact())?;
             self.unused = 0;
         }
         Ok(())

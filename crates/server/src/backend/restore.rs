@@ -7,7 +7,7 @@
 
 mod engine;
 
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 use micronode_engine::PutError;
 use micronode_engine::journal::{KeptKey, MessageState};
@@ -27,7 +27,7 @@ pub trait Restore: Sync {
     /// # Errors
     ///
     /// [`RestoreError::Damaged`] if they do not hash to the address: then it is dropped.
-    fn object(&self, object: &KeptObject<'_>, bytes: &mut dyn Read) -> Result<(), RestoreError>;
+    fn object(&self, object: &KeptObject<'_>, bytes: &mut dyn BufRead) -> Result<(), RestoreError>;
 
     /// A name.
     ///

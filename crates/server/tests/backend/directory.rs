@@ -74,11 +74,15 @@ fn the_root_of_a_file_system_is_as_good_as_empty() {
 fn another_version_is_refused() {
     let disk = MemoryDisk::new();
     drop(LocalBackend::open_on(Arc::new(disk.clone()), KEY).unwrap());
-    disk.damage("format", |text| *text = b"micronode store 2\n".to_vec())
-        .unwrap();
-    let error = LocalBackend::open_on(Arc::new(disk), KEY).err().unwrap();
-    assert!(matches!(&error, OpenError::Version { found } if found == "2"));
-    assert!(error.to_string().contains("format 2"), "{error}");
+    for other in ["1", "3"] {
+        let text = format!("micronode store {other}\n");
+        disk.damage("format", |format| *format = text.into_bytes())
+            .unwrap();
+        let opened = LocalBackend::open_on(Arc::new(disk.clone()), KEY);
+        let error = opened.err().unwrap();
+        assert!(matches!(&error, OpenError::Version { found } if found == other));
+        assert!(error.to_string().contains(&format!("format {other}")));
+    }
 }
 
 #[test]

@@ -7,7 +7,6 @@
 //! `MICRONODE_ALL_FAULTS=1` each of the first ten thousand crashes, is torn, and fails alone.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::UNIX_EPOCH;
 
@@ -17,7 +16,7 @@ use micronode_server::backend::{Backend, LocalBackend};
 
 use crate::model::{Model, load};
 use crate::random::Random;
-use crate::workload::{KEY, Workload, keep, stage};
+use crate::workload::{KEY, Workload, keep, open, stage};
 
 /// Operations that are to fail at least. Some more are tried: how many there are at the end of a
 /// course depends on how its threads meet, and the last ones may not come.
@@ -132,8 +131,7 @@ impl<'a> Run<'a> {
 
     fn start(&mut self) -> Ended {
         self.backend = None;
-        let open = || LocalBackend::open_on(Arc::new(self.disk.clone()), KEY);
-        let mut backend = self.again(open)?;
+        let mut backend = self.again(|| open(&self.disk))?;
         assert_eq!(backend.mailbox_key(), KEY);
         let loaded = self.again(|| load(&mut backend))?;
         let (model, loaded) = loaded;
@@ -176,13 +174,13 @@ fn crash(course: &Course, fault: Fault, loss: Loss) -> bool {
         // The next start is cut off too.
         let after = Random::new(seed).below(60);
         disk.fail(Some(Fault { after, ..fault }));
-        if let Ok(mut backend) = LocalBackend::open_on(Arc::new(disk.clone()), KEY) {
+        if let Ok(mut backend) = open(&disk) {
             let _ = load(&mut backend);
         }
         disk = disk.restart(loss, seed);
     }
 
-    let mut backend = LocalBackend::open_on(Arc::new(disk.clone()), KEY).unwrap();
+    let mut backend = open(&disk).unwrap();
     assert_eq!(backend.mailbox_key(), KEY);
     let (model, loaded) = load(&mut backend).unwrap();
     let is_next = in_doubt && model == course.states[committed + 1];
@@ -198,7 +196,7 @@ fn crash(course: &Course, fault: Fault, loss: Loss) -> bool {
     }
     drop(backend);
     let disk = disk.restart(Loss::All, seed);
-    let mut backend = LocalBackend::open_on(Arc::new(disk), KEY).unwrap();
+    let mut backend = open(&disk).unwrap();
     let (model, _) = load(&mut backend).unwrap();
     assert_eq!(model, course.states[next + 1]);
     true
@@ -216,7 +214,7 @@ fn stumble(course: &Course, fault: Fault, loss: Loss) -> bool {
     drop(run);
     let has_failed = disk.has_failed();
     let disk = disk.restart(loss, course.seed ^ fault.after);
-    let mut backend = LocalBackend::open_on(Arc::new(disk), KEY).unwrap();
+    let mut backend = open(&disk).unwrap();
     let (model, loaded) = load(&mut backend).unwrap();
     assert_eq!(model, course.states[BATCHES]);
     assert_eq!((loaded.damaged, loaded.dropped_names), (0, 0));

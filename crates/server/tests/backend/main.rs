@@ -8,6 +8,7 @@ mod engine;
 mod failures;
 mod full;
 mod model;
+mod packs;
 mod properties;
 mod random;
 mod workload;

@@ -1,7 +1,7 @@
 //! What should be kept, in plain maps: told the changes, or what a backend gives back.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::BufRead;
 
 use micronode_engine::Change;
 use micronode_engine::journal::{KeptKey, MessageState};
@@ -142,7 +142,7 @@ struct Returned {
 }
 
 impl Restore for Returned {
-    fn object(&self, object: &KeptObject<'_>, bytes: &mut dyn Read) -> Result<(), RestoreError> {
+    fn object(&self, object: &KeptObject<'_>, bytes: &mut dyn BufRead) -> Result<(), RestoreError> {
         let mut all = Vec::new();
         bytes.read_to_end(&mut all)?;
         if Address::of(&all) != object.address {

@@ -9,12 +9,15 @@ use micronode_engine::store::Sealed;
 use micronode_engine::{Budget, Change, Eviction, Now, Object, PutHead, Store, StoreConfig};
 use micronode_protocol::Address;
 use micronode_protocol::limits::INLINE_OBJECT_BYTES;
-use micronode_server::backend::{Backend, BackendError};
+use micronode_server::backend::disk::MemoryDisk;
+use micronode_server::backend::{Backend, BackendError, LocalBackend, OpenError};
 
 use crate::model::{Model, NOW_WALL_MS};
 use crate::random::Random;
 
 pub(crate) const KEY: [u8; 32] = [7; 32];
+/// With so many bytes of small objects, a pack is made of them: some ten objects of a workload.
+pub(crate) const PACK_BYTES: u64 = 20_000;
 const LATER_WALL_MS: u64 = NOW_WALL_MS + 1_000_000;
 
 const NOW: Now = Now {
@@ -76,6 +79,12 @@ pub(crate) fn stage(backend: &dyn Backend, batch: &[Change]) -> Result<Vec<Chang
 pub(crate) fn keep(backend: &mut dyn Backend, batch: &[Change]) -> Result<(), BackendError> {
     let batch = stage(backend, batch)?;
     backend.commit(&batch).map(drop)
+}
+
+/// Opens a backend that makes packs of a few objects.
+pub(crate) fn open(disk: &MemoryDisk) -> Result<LocalBackend, OpenError> {
+    let backend = LocalBackend::open_on(Arc::new(disk.clone()), KEY)?;
+    Ok(backend.packing_from(PACK_BYTES))
 }
 
 /// Makes changes that fit those before.

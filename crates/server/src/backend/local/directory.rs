@@ -24,7 +24,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 /// What `format` says, before the version.
 const FORMAT_PREFIX: &str = "micronode store ";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Nothing that we have written is longer.
 const FORMAT_BYTES: u64 = 64;
 

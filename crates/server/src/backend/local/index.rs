@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `meta` | what | bytes of it |
 //! | `objects` | address | [`ObjectRow`](super::rows::ObjectRow) |
-//! | `bytes` | address | the bytes of a small object |
+//! | `small` | slot | the bytes of a [small object](super::small) that is in no pack yet |
+//! | `packs` | its first slot | file, slots and lengths of what is in it |
 //! | `names` | name | address, revision |
 //! | `queues` | queue | last sequence, name |
 //! | `messages` | queue, sequence | when it was sent, body |
@@ -32,7 +33,8 @@ pub(super) type MessageKey = (u64, u64);
 
 pub(super) const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
 pub(super) const OBJECTS: TableDefinition<'_, &[u8; 32], Bytes> = TableDefinition::new("objects");
-pub(super) const BYTES: TableDefinition<'_, &[u8; 32], Bytes> = TableDefinition::new("bytes");
+pub(super) const SMALL: TableDefinition<'_, u64, Bytes> = TableDefinition::new("small");
+pub(super) const PACKS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("packs");
 pub(super) const NAMES: TableDefinition<'_, &str, Bytes> = TableDefinition::new("names");
 pub(super) const QUEUES: TableDefinition<'_, u64, Bytes> = TableDefinition::new("queues");
 pub(super) const MESSAGES: TableDefinition<'_, MessageKey, Bytes> =
@@ -71,7 +73,8 @@ impl Index {
             }
             // Opening makes them.
             transaction.open_table(OBJECTS)?;
-            transaction.open_table(BYTES)?;
+            transaction.open_table(SMALL)?;
+            transaction.open_table(PACKS)?;
             transaction.open_table(NAMES)?;
             transaction.open_table(QUEUES)?;
             transaction.open_table(MESSAGES)?;

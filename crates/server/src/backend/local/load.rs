@@ -5,45 +5,50 @@
 //! that.
 
 mod objects;
+mod plan;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use micronode_engine::journal::MessageState;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::index::{
-    BYTES, Index, KEYS, MESSAGES, NAMES, NEXT_QUEUE, OBJECTS, QUEUES, REVISION, STATES,
+    Index, KEYS, MESSAGES, NAMES, NEXT_QUEUE, OBJECTS, PACKS, QUEUES, REVISION, SMALL, STATES,
 };
 use super::object_files::ObjectFiles;
-use super::rows::{self, ObjectRow};
+use super::rows::{self, Place};
+use super::small::SmallObjects;
 use crate::backend::BackendError;
 use crate::backend::restore::{KeptMessage, LoadError, Loaded, Restore, RestoreError, Unfit};
 use objects::Objects;
+use plan::{Places, Plan};
 
 /// Restores all that the index and the files have.
 pub(super) fn load(
     index: &Index,
+    small: &mut SmallObjects,
     files: &ObjectFiles,
     now_wall_ms: u64,
     restore: &mut dyn Restore,
 ) -> Result<Loaded, LoadError> {
+    let Plan {
+        named,
+        rest,
+        expired,
+    } = Plan::new(index, small, now_wall_ms)?;
     let transaction = index.read()?;
-    let named = named(&transaction)?;
-    let expired = expired(&transaction, now_wall_ms, &named)?;
     let mut loaded = Loaded::default();
     // Where there is too little room, objects that nothing points at make some, and routes may tell
     // queues of that: so they come last.
-    let keeps = |address: &[u8; 32]| named.contains(address);
-    let mut objects = objects::restore(index, files, &keeps, &*restore)?;
+    let mut objects = objects::restore(index, files, named, &*restore)?;
     let dropped_names = restore_names(&transaction, restore, &objects.damaged, &mut loaded)?;
     restore.revision(index.counter(REVISION)?);
     restore_queues(&transaction, restore, &mut loaded)?;
     restore.next_queue(index.counter(NEXT_QUEUE)?);
-    let keeps = |address: &[u8; 32]| !named.contains(address) && !expired.contains_key(address);
-    objects.add(objects::restore(index, files, &keeps, &*restore)?);
-    let lost = objects.damaged.values().flatten().count();
+    objects.add(objects::restore(index, files, rest, &*restore)?);
+    let lost = objects.damaged_files.difference(&objects.files).count();
     if lost > objects.files.len().max(LOST_FILES) {
-        let what = "most files of large objects are missing or damaged: bring them back";
+        let what = "most files of objects are missing or damaged: bring them back";
         return Err(BackendError::Damaged(what.to_owned()).into());
     }
     loaded.objects = objects.count;
@@ -51,49 +56,20 @@ pub(super) fn load(
     loaded.expired = expired.len() as u64;
     loaded.damaged = objects.damaged.len() as u64;
 
-    let dropped: Vec<_> = objects.damaged.iter().chain(&expired).collect();
-    drop_from_index(index, &dropped, &dropped_names)?;
-    for file in dropped.iter().filter_map(|(_, file)| **file) {
-        files.remove(file);
+    drop_from_index(index, small, &expired, &objects, &dropped_names)?;
+    let dropped = objects.damaged.values().chain(expired.values());
+    for place in dropped {
+        if let Place::File(file) = place {
+            files.remove(*file);
+        }
     }
-    loaded.orphans = remove_orphans(files, &objects)?;
+    loaded.orphans = remove_orphans(files, &objects, small)?;
     Ok(loaded)
 }
 
 /// More lost files than this, and than there are left, are no damage of a disk but another
 /// directory, or a half of one: nothing is dropped then.
 const LOST_FILES: usize = 3;
-
-/// Objects by address, and in which file their bytes are, if not in the index.
-type Places = HashMap<[u8; 32], Option<u64>>;
-
-/// Objects that names point at.
-fn named(transaction: &ReadTransaction) -> Result<HashSet<[u8; 32]>, LoadError> {
-    let mut named = HashSet::new();
-    for row in transaction.open_table(NAMES)?.iter()? {
-        let (address, _) = rows::decode_name(row?.1.value())?;
-        named.insert(*address.as_bytes());
-    }
-    Ok(named)
-}
-
-/// Objects whose time is over, and that no name keeps.
-fn expired(
-    transaction: &ReadTransaction,
-    now_wall_ms: u64,
-    named: &HashSet<[u8; 32]>,
-) -> Result<Places, LoadError> {
-    let mut expired = Places::new();
-    for row in transaction.open_table(OBJECTS)?.iter()? {
-        let (address, row) = row?;
-        let row = ObjectRow::decode(row.value())?;
-        let is_over = row.expires_at_wall_ms.is_some_and(|at| at <= now_wall_ms);
-        if is_over && !named.contains(address.value()) {
-            expired.insert(*address.value(), row.file);
-        }
-    }
-    Ok(expired)
-}
 
 /// Names whose objects are damaged are returned.
 fn restore_names(
@@ -175,21 +151,42 @@ fn fatal(error: RestoreError) -> LoadError {
     }
 }
 
+/// What does not come back, and packs that nothing of came back.
 fn drop_from_index(
     index: &Index,
-    objects: &[(&[u8; 32], &Option<u64>)],
+    small: &mut SmallObjects,
+    expired: &Places,
+    objects: &Objects,
     names: &[String],
 ) -> Result<(), BackendError> {
-    if objects.is_empty() && names.is_empty() {
+    let used = |first_slot| objects.packs.get(&first_slot).copied().unwrap_or(0);
+    let first_slots: Vec<u64> = small.packs().keys().copied().collect();
+    let (empty, others): (Vec<u64>, Vec<u64>) = first_slots
+        .into_iter()
+        .partition(|first_slot| used(*first_slot) == 0);
+    for first_slot in others {
+        small.set_used(first_slot, used(first_slot));
+    }
+    let dropped = objects.damaged.iter().chain(expired);
+    if dropped.clone().next().is_none() && names.is_empty() && empty.is_empty() {
         return Ok(());
     }
     let transaction = index.write()?;
     {
         let mut rows = transaction.open_table(OBJECTS)?;
-        let mut bytes = transaction.open_table(BYTES)?;
-        for (address, _) in objects {
+        let mut inline = transaction.open_table(SMALL)?;
+        for (address, place) in dropped {
             rows.remove(address)?;
-            bytes.remove(address)?;
+            if let Place::Slot(slot) = place
+                && let Some(bytes) = inline.remove(slot)?
+            {
+                small.removed_inline(bytes.value().len() as u64);
+            }
+        }
+        let mut packs = transaction.open_table(PACKS)?;
+        for first_slot in empty {
+            packs.remove(first_slot)?;
+            small.remove_pack(first_slot);
         }
         let mut rows = transaction.open_table(NAMES)?;
         for name in names {
@@ -200,10 +197,15 @@ fn drop_from_index(
 }
 
 /// Removes the files that no object has, of which there were so many.
-fn remove_orphans(files: &ObjectFiles, objects: &Objects) -> Result<u64, BackendError> {
+fn remove_orphans(
+    files: &ObjectFiles,
+    objects: &Objects,
+    small: &SmallObjects,
+) -> Result<u64, BackendError> {
+    let packs: HashSet<u64> = small.packs().values().map(|pack| pack.file).collect();
     let mut orphans = 0;
     for file in files.list()? {
-        if !objects.files.contains(&file) {
+        if !objects.files.contains(&file) && !packs.contains(&file) {
             files.remove(file);
             orphans += 1;
         }

@@ -11,8 +11,6 @@ use crate::backend::BackendError;
 
 /// In the place of a time: there is none.
 const NEVER: u64 = u64::MAX;
-/// In the place of a file's number: the bytes are in the index.
-const INLINE: u64 = u64::MAX;
 
 /// A row that nobody can have written.
 pub(super) fn damaged() -> BackendError {
@@ -62,11 +60,28 @@ pub(super) fn decode_counter(row: &[u8]) -> Result<u64, BackendError> {
     Ok(value)
 }
 
-/// An object: file, size, when it was stored, when it expires; media type.
+/// Where the bytes of an object are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a file of their own.
+    File(u64),
+    /// Among those of [small objects](super::small).
+    Slot(u64),
+}
+
+impl Place {
+    /// Of the file, or slot.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::File(number) | Self::Slot(number) => number,
+        }
+    }
+}
+
+/// An object: place, size, when it was stored, when it expires; media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ObjectRow<'a> {
-    /// `None` if the bytes are in the index.
-    pub(super) file: Option<u64>,
+    pub(super) place: Place,
     pub(super) size: u64,
     pub(super) stored_at_wall_ms: u64,
     pub(super) expires_at_wall_ms: Option<u64>,
@@ -76,8 +91,9 @@ pub(super) struct ObjectRow<'a> {
 
 impl<'a> ObjectRow<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(32 + self.media_type.len());
-        row.extend(self.file.unwrap_or(INLINE).to_le_bytes());
+        let mut row = Vec::with_capacity(33 + self.media_type.len());
+        row.push(u8::from(matches!(self.place, Place::Slot(_))));
+        row.extend(self.place.number().to_le_bytes());
         row.extend(self.size.to_le_bytes());
         row.extend(self.stored_at_wall_ms.to_le_bytes());
         row.extend(self.expires_at_wall_ms.unwrap_or(NEVER).to_le_bytes());
@@ -87,15 +103,52 @@ impl<'a> ObjectRow<'a> {
 
     pub(super) fn decode(row: &'a [u8]) -> Result<Self, BackendError> {
         let mut fields = Fields(row);
-        let file = fields.u64()?;
         Ok(Self {
-            file: (file != INLINE).then_some(file),
+            place: match flag(&mut fields)? {
+                false => Place::File(fields.u64()?),
+                true => Place::Slot(fields.u64()?),
+            },
             size: fields.u64()?,
             stored_at_wall_ms: fields.u64()?,
             expires_at_wall_ms: optional(fields.u64()?),
             media_type: fields.rest_as_text()?,
         })
     }
+}
+
+/// The bytes of one small object in a pack. They begin where those of the one before end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) slot: u64,
+    pub(super) len: u32,
+}
+
+/// A pack: file; entries, of each its slot and length, in the order of slots.
+pub(super) fn encode_pack(file: u64, entries: &[Entry]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(8 + 12 * entries.len());
+    row.extend(file.to_le_bytes());
+    for entry in entries {
+        row.extend(entry.slot.to_le_bytes());
+        row.extend(entry.len.to_le_bytes());
+    }
+    row
+}
+
+pub(super) fn decode_pack(row: &[u8]) -> Result<(u64, Vec<Entry>), BackendError> {
+    let mut fields = Fields(row);
+    let file = fields.u64()?;
+    let mut entries = Vec::with_capacity(fields.0.len() / 12);
+    while !fields.0.is_empty() {
+        entries.push(Entry {
+            slot: fields.u64()?,
+            len: fields.u32()?,
+        });
+    }
+    let is_ordered = entries.is_sorted_by(|one, next| one.slot < next.slot);
+    if entries.is_empty() || !is_ordered {
+        return Err(damaged());
+    }
+    Ok((file, entries))
 }
 
 /// A name: address, revision.

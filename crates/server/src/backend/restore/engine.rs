@@ -1,13 +1,12 @@
 //! The engine takes back what was kept. Whatever comes is verified as if a peer had sent it.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use micronode_engine::journal::KeptKey;
 use micronode_engine::mailbox::{RestoreError as MailboxError, Restoring};
 use micronode_engine::names::SetError;
 use micronode_engine::{Mailbox, Names, Now, PutError, PutHead, Store};
 use micronode_protocol::Address;
-use micronode_protocol::limits::GROUP_BYTES;
 
 use super::{KeptMessage, KeptObject, Restore, RestoreError, Unfit};
 
@@ -64,7 +63,7 @@ impl From<MailboxError> for RestoreError {
 }
 
 impl Restore for EngineRestore {
-    fn object(&self, object: &KeptObject<'_>, bytes: &mut dyn Read) -> Result<(), RestoreError> {
+    fn object(&self, object: &KeptObject<'_>, bytes: &mut dyn BufRead) -> Result<(), RestoreError> {
         let head = PutHead {
             expected: Some(object.address),
             declared: Some(object.size),
@@ -72,14 +71,14 @@ impl Restore for EngineRestore {
             media_type: object.media_type,
         };
         let mut upload = self.store.begin_put(self.now, head)?;
-        let group = usize::try_from(object.size).map_or(GROUP_BYTES, |size| size.min(GROUP_BYTES));
-        let mut buffer = vec![0; group];
         while upload.size() < object.size {
-            let read = bytes.read(&mut buffer)?;
-            if read == 0 {
+            let piece = bytes.fill_buf()?;
+            if piece.is_empty() {
                 return Err(RestoreError::Damaged);
             }
-            upload.write(&buffer[..read])?;
+            upload.write(piece)?;
+            let len = piece.len();
+            bytes.consume(len);
         }
         let sealed = upload.seal()?;
         sealed.restore(

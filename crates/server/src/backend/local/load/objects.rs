@@ -1,26 +1,25 @@
-//! Reads and verifies objects, on several threads: each takes the next slice of the addresses,
-//! which are hashes and so spread evenly.
+//! Reads and verifies objects, on several threads.
 
-use std::collections::HashSet;
-use std::io::{self, Read};
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, BufReader, Read};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use micronode_protocol::Address;
-use micronode_protocol::limits::LOAD_THREADS;
+use micronode_protocol::limits::{GROUP_BYTES, LOAD_THREADS};
+use parking_lot::Mutex;
 use redb::ReadOnlyTable;
 
-use super::Places;
+use super::plan::{Job, Jobs, Places, Wanted};
 use crate::backend::BackendError;
 use crate::backend::disk::DiskFile;
-use crate::backend::local::index::{BYTES, Index, OBJECTS};
+use crate::backend::local::index::{Index, PACKS, SMALL};
 use crate::backend::local::object_files::ObjectFiles;
-use crate::backend::local::rows::ObjectRow;
+use crate::backend::local::pack_file::{self, Span};
+use crate::backend::local::rows::{self, Place};
+use crate::backend::local::small::weight;
 use crate::backend::restore::{KeptObject, LoadError, Restore, RestoreError};
-
-/// By the first byte of the address.
-const SLICES: usize = 256;
 
 /// What has become of the objects.
 #[derive(Default)]
@@ -31,8 +30,12 @@ pub(super) struct Objects {
     pub(super) bytes: u64,
     /// Not what was kept.
     pub(super) damaged: Places,
-    /// Files of those restored.
+    /// Files of those restored, packs among them.
     pub(super) files: HashSet<u64>,
+    /// Files of those damaged.
+    pub(super) damaged_files: HashSet<u64>,
+    /// How much has been restored of each pack.
+    pub(super) packs: BTreeMap<u64, u64>,
 }
 
 impl Objects {
@@ -41,6 +44,32 @@ impl Objects {
         self.bytes += other.bytes;
         self.damaged.extend(other.damaged);
         self.files.extend(other.files);
+        self.damaged_files.extend(other.damaged_files);
+        for (first_slot, weight) in other.packs {
+            *self.packs.entry(first_slot).or_default() += weight;
+        }
+    }
+
+    /// What has become of an object that is in this file, or in the index.
+    fn count(
+        &mut self,
+        object: &Wanted,
+        file: Option<u64>,
+        restored: Result<(), Failure>,
+    ) -> Result<(), LoadError> {
+        match restored {
+            Ok(()) => {
+                self.count += 1;
+                self.bytes += object.size;
+                self.files.extend(file);
+            }
+            Err(Failure::Damaged) => {
+                self.damaged.insert(object.address, object.place);
+                self.damaged_files.extend(file);
+            }
+            Err(Failure::Load(error)) => return Err(error),
+        }
+        Ok(())
     }
 }
 
@@ -48,31 +77,34 @@ impl Objects {
 pub(super) fn restore(
     index: &Index,
     files: &ObjectFiles,
-    is_wanted: &(dyn Fn(&[u8; 32]) -> bool + Sync),
+    jobs: Jobs,
     restore: &dyn Restore,
 ) -> Result<Objects, LoadError> {
-    let next_slice = AtomicUsize::new(0);
+    let jobs = Mutex::new(jobs.into_jobs().fuse());
+    let has_failed = AtomicBool::new(false);
     let work = || {
         let transaction = index.read()?;
         let mut reading = Reading {
-            rows: transaction.open_table(OBJECTS)?,
-            bytes: transaction.open_table(BYTES)?,
+            inline: transaction.open_table(SMALL)?,
+            packs: transaction.open_table(PACKS)?,
             files,
-            is_wanted,
             restore,
             found: Objects::default(),
         };
-        loop {
-            let slice = next_slice.fetch_add(1, Relaxed);
-            let Ok(first_byte) = u8::try_from(slice) else {
-                return Ok(reading.found);
+        while !has_failed.load(Relaxed) {
+            let job = jobs.lock().next();
+            let done = match job {
+                Some(Job::Pack(first_slot, wanted)) => reading.pack(first_slot, &wanted),
+                Some(Job::Others(wanted)) => reading.others(&wanted),
+                None => break,
             };
-            if let Err(error) = reading.slice(first_byte) {
+            if let Err(error) = done {
                 // The others need not go on.
-                next_slice.store(SLICES, Relaxed);
+                has_failed.store(true, Relaxed);
                 return Err(error);
             }
         }
+        Ok(reading.found)
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut all = Objects::default();
@@ -92,68 +124,109 @@ pub(super) fn restore(
 
 /// What one thread works with.
 struct Reading<'a> {
-    rows: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    bytes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    inline: ReadOnlyTable<u64, &'static [u8]>,
+    packs: ReadOnlyTable<u64, &'static [u8]>,
     files: &'a ObjectFiles,
-    is_wanted: &'a (dyn Fn(&[u8; 32]) -> bool + Sync),
     restore: &'a dyn Restore,
     found: Objects,
 }
 
 impl Reading<'_> {
-    /// All objects whose address begins with this byte.
-    fn slice(&mut self, first_byte: u8) -> Result<(), LoadError> {
-        let (mut first, mut last) = ([0; 32], [u8::MAX; 32]);
-        (first[0], last[0]) = (first_byte, first_byte);
-        for row in self.rows.range::<&[u8; 32]>(&first..=&last)? {
-            let (address, row) = row?;
-            let address = address.value();
-            if !(self.is_wanted)(address) {
-                continue;
-            }
-            let row = ObjectRow::decode(row.value())?;
-            match self.object(address, &row) {
-                Ok(()) => {
-                    self.found.count += 1;
-                    self.found.bytes += row.size;
-                    self.found.files.extend(row.file);
+    /// Objects of one pack, in the order in which they are there.
+    fn pack(&mut self, first_slot: u64, wanted: &[Wanted]) -> Result<(), LoadError> {
+        let row = self.packs.get(first_slot)?.ok_or_else(rows::damaged)?;
+        let (file, entries) = rows::decode_pack(row.value())?;
+        let all: Vec<Span> = pack_file::spans(&entries).collect();
+        let (mut objects, mut spans) = (Vec::new(), Vec::new());
+        for object in wanted {
+            match all.binary_search_by_key(&object.place.number(), |span| span.slot) {
+                Ok(at) => {
+                    objects.push(object);
+                    spans.push(all[at]);
                 }
-                Err(Failure::Damaged) => {
-                    self.found.damaged.insert(*address, row.file);
-                }
-                Err(Failure::Load(error)) => return Err(error),
+                Err(_) => self.found.count(object, Some(file), DAMAGED)?,
             }
+        }
+
+        let mut objects = objects.into_iter();
+        let mut used = 0;
+        let read = self.files.open_file(file).map_err(Failure::from);
+        let read = read.and_then(|opened| {
+            pack_file::read(&*opened, &spans, &mut |bytes| {
+                let Some(object) = objects.next() else {
+                    return DAMAGED;
+                };
+                let restored = match bytes {
+                    Some(bytes) => self.whole(object, bytes),
+                    None => DAMAGED,
+                };
+                used += restored.as_ref().map_or(0, |()| weight(object.size));
+                Ok(self.found.count(object, Some(file), restored)?)
+            })
+        });
+        match read {
+            // There is no such file.
+            Err(Failure::Damaged) => {
+                for object in objects {
+                    self.found.count(object, Some(file), DAMAGED)?;
+                }
+            }
+            Err(Failure::Load(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        *self.found.packs.entry(first_slot).or_default() += used;
+        Ok(())
+    }
+
+    /// Objects in files of their own, or in the index.
+    fn others(&mut self, wanted: &[Wanted]) -> Result<(), LoadError> {
+        for object in wanted {
+            let (file, restored) = match object.place {
+                Place::File(file) => (Some(file), self.large(object, file)),
+                Place::Slot(slot) => (None, self.inline(object, slot)),
+            };
+            self.found.count(object, file, restored)?;
         }
         Ok(())
     }
 
-    fn object(&self, address: &[u8; 32], row: &ObjectRow<'_>) -> Result<(), Failure> {
-        let object = KeptObject {
-            address: Address::from_bytes(*address),
-            size: row.size,
-            media_type: (!row.media_type.is_empty()).then_some(row.media_type),
-            stored_at_wall_ms: row.stored_at_wall_ms,
-            expires_at_wall_ms: row.expires_at_wall_ms,
-        };
-        let Some(file) = row.file else {
-            let bytes = self.bytes.get(address).map_err(BackendError::from)?;
-            let bytes = bytes.ok_or(Failure::Damaged)?;
-            let mut bytes = bytes.value();
-            if bytes.len() as u64 != row.size {
-                return Err(Failure::Damaged);
-            }
-            return Ok(self.restore.object(&object, &mut bytes)?);
-        };
-        let file = self.files.open_file(file)?;
-        if file.len()? != row.size {
-            return Err(Failure::Damaged);
+    fn inline(&self, object: &Wanted, slot: u64) -> Result<(), Failure> {
+        let bytes = self.inline.get(slot).map_err(BackendError::from)?;
+        let bytes = bytes.ok_or(Failure::Damaged)?;
+        self.whole(object, bytes.value())
+    }
+
+    fn whole(&self, object: &Wanted, mut bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.len() as u64 != object.size {
+            return DAMAGED;
         }
-        let mut bytes = FileReader {
+        Ok(self.restore.object(&object.kept(), &mut bytes)?)
+    }
+
+    fn large(&self, object: &Wanted, file: u64) -> Result<(), Failure> {
+        let file = self.files.open_file(file)?;
+        if file.len()? != object.size {
+            return DAMAGED;
+        }
+        let bytes = FileReader {
             file: &*file,
             offset: 0,
-            len: row.size,
+            len: object.size,
         };
-        Ok(self.restore.object(&object, &mut bytes)?)
+        let mut bytes = BufReader::with_capacity(GROUP_BYTES, bytes);
+        Ok(self.restore.object(&object.kept(), &mut bytes)?)
+    }
+}
+
+impl Wanted {
+    fn kept(&self) -> KeptObject<'_> {
+        KeptObject {
+            address: Address::from_bytes(self.address),
+            size: self.size,
+            media_type: self.media_type.as_deref(),
+            stored_at_wall_ms: self.stored_at_wall_ms,
+            expires_at_wall_ms: self.expires_at_wall_ms,
+        }
     }
 }
 
@@ -163,9 +236,17 @@ enum Failure {
     Load(LoadError),
 }
 
+const DAMAGED: Result<(), Failure> = Err(Failure::Damaged);
+
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         Self::Load(error.into())
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
     }
 }
 
