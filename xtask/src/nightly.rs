@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::measure::{target_directory, timed};
 use crate::{Failure, cargo, flamegraph, io, root, rules, show, succeed};
 
-/// What a gate says when it could not compare.
+/// What a gate says when it could not compare, and a check when what it needs is not here.
 const NOT_DECIDED: i32 = 3;
 /// Scenarios that are drawn: those that kept the node busiest.
 const DRAWN: usize = 2;
@@ -54,9 +54,10 @@ struct Night {
 
 type Step = (&'static str, fn(&Night) -> Result<Outcome, Failure>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("build", Night::build),
     ("suite", Night::suite),
+    ("report", Night::report),
     ("ab", Night::ab),
     ("gate: the baseline", Night::gate_by_baseline),
     ("gate: the last release", Night::gate_by_rounds),
@@ -178,6 +179,16 @@ impl Night {
         Ok(Outcome::Done)
     }
 
+    /// Opens the report in a browser, if there is one.
+    fn report(&self) -> Result<Outcome, Failure> {
+        let mut check = Command::new("python3");
+        check.arg("testing/performance/report_check.py");
+        check.arg(self.at("suite/report.html"));
+        check.arg("--screenshots").arg(self.at("suite/report"));
+        check.current_dir(root());
+        decided(check)
+    }
+
     /// What is worse is for the gate to say, which knows what is waived.
     fn ab(&self) -> Result<Outcome, Failure> {
         let base = base::build(self.base.as_deref(), &self.target)?;
@@ -246,7 +257,7 @@ impl Night {
     }
 }
 
-/// Runs a gate, which has an exit code for what it could not compare.
+/// Runs a gate or a check, which has an exit code for what it could not look at.
 fn decided(mut gate: Command) -> Result<Outcome, Failure> {
     let shown = show(&gate);
     let status = gate.status().map_err(io(&shown))?;

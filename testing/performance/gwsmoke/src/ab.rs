@@ -13,6 +13,8 @@ mod compare;
 mod cores;
 mod replay;
 mod rounds;
+#[cfg(test)]
+mod synthetic;
 mod turns;
 
 use std::collections::BTreeMap;

@@ -3,3 +3,8 @@
 
 pub(crate) mod http;
 pub(crate) mod oap;
+
+use std::time::Duration;
+
+/// How long each step of a connection may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);

@@ -10,9 +10,9 @@
 //!   measured beside them; [`report`]: all of it as one page of HTML.
 //! - [`node`]: the node that is measured, started or pointed at.
 //! - [`load`]: requests at a rate, or one upon the other: threads, pacing, what is asked.
-//! - [`drive`]: speaking to a node, a module for each protocol.
-//! - [`ask`], [`fetch`]: one request and its answer, beside a load.
-//! - [`record`]: what is kept of a run; [`sample`]: what the node's process takes.
+//! - `drive`: speaking to a node, a module for each protocol.
+//! - `ask`, [`fetch`]: one request and its answer, beside a load.
+//! - `record`: what is kept of a run; [`sample`]: what the node's process takes.
 //! - [`proxy`]: a longer way to the node.
 //! - [`scenario`]: files that say what to run.
 //! - [`peers`]: the node beside other programs; [`cross_check`]: this tool beside others.

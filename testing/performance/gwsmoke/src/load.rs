@@ -5,7 +5,7 @@
 //! meanwhile. In a **closed loop** each connection asks again upon its answer, which finds out what
 //! a node can do, and flatters one that stalls.
 //!
-//! A thread has a runtime of its own with its own connections ([`crate::drive`]), its own plan of
+//! A thread has a runtime of its own with its own connections (`crate::drive`), its own plan of
 //! what to ask and its own record; nothing is shared while it is measured.
 
 mod args;

@@ -3,7 +3,7 @@
 mod announced;
 mod args;
 mod binary;
-mod orphans;
+pub(crate) mod orphans;
 mod output;
 mod url;
 

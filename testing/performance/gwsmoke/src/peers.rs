@@ -3,10 +3,10 @@
 //!
 //! Nothing is installed: what is missing is told, with how to get it, and left out. Everything that
 //! is there is started on a free port of loopback with a folder in memory, and ended by its process.
-//! Rounds take turns ([`rounds`]), the client is the same for all that speak HTTP, and what is
+//! Rounds take turns (`rounds`), the client is the same for all that speak HTTP, and what is
 //! compared is processor time and throughput within a round.
 //!
-//! What a [`Comparison`](crate::suite::result::Comparison) is called, where SIZE is `1k`, `64k`, `1m` or `16m` and QUEUE is `nats`,
+//! What a [`Comparison`] is called, where SIZE is `1k`, `64k`, `1m` or `16m` and QUEUE is `nats`,
 //! `beanstalkd` or `redis`:
 //!
 //! | id | ratio of |

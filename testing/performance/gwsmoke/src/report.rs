@@ -1,7 +1,7 @@
 //! A suite as one page of HTML that needs nothing else: no other file, no script, no network.
 //!
 //! Its policy (`Content-Security-Policy`) forbids them, so that a mistake here could not change that.
-//! Everything that comes from data is text: [`text::Escaped`] is the only way into the page.
+//! Everything that comes from data is text: `text::Escaped` is the only way into the page.
 
 mod args;
 mod axis;

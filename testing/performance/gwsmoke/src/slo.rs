@@ -200,6 +200,9 @@ pub fn table(rows: &[Row]) -> String {
         if let Some(scenario) = &row.scenario {
             verdict = format!("{verdict} ({scenario})");
         }
+        if let (None, Some(note)) = (row.measured, &row.note) {
+            verdict = format!("{verdict}: {note}");
+        }
         // Writing to a string does not fail.
         let _written = writeln!(
             text,
@@ -209,9 +212,6 @@ pub fn table(rows: &[Row]) -> String {
             bound(row.floor),
             bound(row.goal),
         );
-        if let (None, Some(note)) = (row.measured, &row.note) {
-            let _written = writeln!(text, "    {note}");
-        }
     }
     text
 }

@@ -6,8 +6,8 @@
 //! users care for what it gives them; HTTP through a client of a few lines, as what the SDK hides
 //! (statuses, fields, the wire) is what has to be seen here.
 //!
-//! - [`walk`]: running steps, timing them, and telling of them.
-//! - [`world`]: what the steps share.
+//! - [`mod@walk`]: running steps, timing them, and telling of them.
+//! - `world`: what the steps share.
 //! - `admin`, `http_path`, `oap_path`: the steps.
 //! - `expect`: what is expected of an answer.
 

@@ -127,16 +127,25 @@ pub fn ratio(log_ratios: &[f64]) -> f64 {
     median(&mut log_ratios.to_vec()).exp()
 }
 
-/// The ratio that `log_ratios` show, with the interval that `seed` draws.
+/// The ratio that `log_ratios` show, with the interval that `seed` draws. There has to be at least
+/// one of them, as in what [`log_ratios`] returns.
 pub fn ratio_with_interval(log_ratios: &[f64], seed: u64) -> Ratio {
     let mut draws = Draws::new(seed);
-    let mut sample = vec![0.0; log_ratios.len()];
+    let mut sorted = log_ratios.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let count = sorted.len();
+    // Ranks are drawn in place of values: their middle is that of the values, and is found sooner.
+    let mut ranks = vec![0; count];
     let mut medians: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            for place in &mut sample {
-                *place = log_ratios[draws.below(log_ratios.len())];
+            ranks.fill_with(|| draws.below(count));
+            let (below, middle, _) = ranks.select_nth_unstable(count / 2);
+            let upper = sorted[*middle];
+            if count % 2 == 1 {
+                return upper;
             }
-            median(&mut sample)
+            let lower = below.iter().max().map_or(upper, |rank| sorted[*rank]);
+            f64::midpoint(lower, upper)
         })
         .collect();
     medians.sort_unstable_by(f64::total_cmp);

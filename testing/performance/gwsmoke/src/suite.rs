@@ -35,12 +35,20 @@ use crate::peers;
 use crate::progress::Progress;
 use crate::report;
 use crate::result::{LoadResult, Machine, SCHEMA};
-use crate::slo::{self, Levels};
+use crate::slo::{self, Levels, Verdict};
 use result::{Edge, Level, SuiteResult, Sweep};
 use session::Session;
 
 /// Parts beside the scenarios, in the order in which they are run.
-const PARTS: &[&str] = &["cold_start", "edge", "memory", "limits", "beyond_cpu"];
+const PARTS: &[&str] = &[COLD_START, EDGE, MEMORY, LIMITS, BEYOND_CPU];
+const COLD_START: &str = "cold_start";
+const EDGE: &str = "edge";
+const MEMORY: &str = "memory";
+const LIMITS: &str = "limits";
+const BEYOND_CPU: &str = "beyond_cpu";
+/// Parts that have to be asked for, after all others.
+const PEERS: &str = "peers";
+const CROSS_CHECK: &str = "cross_check";
 
 /// Run the standard scenarios, and hold what they measure against the service levels
 ///
@@ -72,7 +80,7 @@ pub struct Suite {
     #[arg(long)]
     cross_check: bool,
     /// Nothing but this scenario or part (cold_start, edge, memory, limits, beyond_cpu); may be
-    /// repeated. Service levels of the others are not measured
+    /// repeated. Service levels of the others are not measured, and do not fail
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 }
@@ -86,9 +94,10 @@ impl Suite {
     pub fn run(self, progress: &Progress) -> Result<Exit, Failure> {
         let names = catalogue::names();
         let levels = Levels::built_in(&names)?;
-        let unknown = |name: &&String| !names.contains(&name.as_str()) && !is_part(name);
+        let all = [&names[..], PARTS].concat();
+        let unknown = |name: &&String| !all.contains(&name.as_str());
         if let Some(name) = self.only.iter().find(unknown) {
-            let all = [&names[..], PARTS].concat().join(", ");
+            let all = all.join(", ");
             return Err(Failure::usage(format!("--only {name}: there are {all}")));
         }
         let session = Session {
@@ -101,23 +110,32 @@ impl Suite {
         };
         // Before ten minutes of work, not after.
         std::fs::create_dir_all(&self.out).map_err(io(self.out.display()))?;
-        let mut suite = self.measure(&session);
-        suite.slo = slo::evaluate(&levels, &suite);
-        write(&self.out, &suite)?;
+        let suite = self.measure(&session, &levels)?;
         print!("{}", table::of(&suite));
         let out = self.out.display();
         println!("\n{out}/suite.json, {out}/report.html");
-        Ok(match has_failed(&suite) {
+        Ok(match self.has_failed(&suite) {
             true => Exit::Failed,
             false => Exit::Done,
         })
+    }
+
+    fn has_failed(&self, suite: &SuiteResult) -> bool {
+        let fails = |verdict: Verdict| match verdict {
+            // What nobody asked for is not missing.
+            Verdict::NotMeasured if !self.only.is_empty() => false,
+            verdict => verdict.fails(suite.level),
+        };
+        !suite.skipped.is_empty() || suite.slo.iter().any(|row| fails(row.verdict))
     }
 
     fn is_asked(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
-    fn measure(&self, session: &Session<'_>) -> SuiteResult {
+    /// Measures part after part. What has been measured so far is written after each, so that a
+    /// suite which is interrupted is not for nothing.
+    fn measure(&self, session: &Session<'_>, levels: &Levels) -> Result<SuiteResult, Failure> {
         let began = clock::now();
         let mut suite = SuiteResult {
             schema: SCHEMA,
@@ -140,108 +158,76 @@ impl Suite {
             skipped: Vec::new(),
         };
         session.progress.print(&table::head());
-        for name in catalogue::names() {
-            if self.is_asked(name) {
-                self.scenario(session, name, &mut suite);
+        let parts = PARTS.iter().filter(|part| self.is_asked(part));
+        let others = [(PEERS, self.peers), (CROSS_CHECK, self.cross_check)];
+        let others = others.iter().filter(|it| it.1).map(|it| &it.0);
+        let scenarios = catalogue::names();
+        let scenarios = scenarios.iter().filter(|name| self.is_asked(name));
+        for name in scenarios.chain(parts).chain(others) {
+            measure(session, name, &mut suite);
+            if let Some(result) = suite.scenarios.first() {
+                suite.node = result.node.clone();
             }
+            suite.duration_s = (clock::now() - began).as_secs_f64();
+            suite.slo = slo::evaluate(levels, &suite);
+            write(&self.out, &suite)?;
         }
-        self.parts(session, &mut suite);
-        self.others(session, &mut suite);
-        if let Some(result) = suite.scenarios.first() {
-            suite.node = result.node.clone();
-        }
-        suite.duration_s = (clock::now() - began).as_secs_f64();
-        suite
+        Ok(suite)
     }
+}
 
-    fn scenario(&self, session: &Session<'_>, name: &str, suite: &mut SuiteResult) {
-        let mut beyond_cap = None;
-        let result = match name {
-            catalogue::BEYOND_CAP => beyond_cap::measure(session).map(|(result, beyond)| {
-                beyond_cap = Some(beyond);
-                result
-            }),
-            _ => session.scenario(name),
-        };
-        let Some(mut result) = told(session, name, result, &mut suite.skipped) else {
-            return;
-        };
-        suite.beyond_cap = suite.beyond_cap.take().or(beyond_cap);
-        if name == catalogue::SWEEP {
-            suite.sweep = Some(sweep(&mut result));
-        }
-        session.progress.print(&table::scenario(&result));
-        suite.scenarios.push(result);
+/// Measures a scenario or a part; what it cannot measure is told, and kept.
+fn measure(session: &Session<'_>, name: &str, suite: &mut SuiteResult) {
+    if let Err(failure) = try_to_measure(session, name, suite) {
+        let why = format!("{name}: {failure}");
+        session.progress.print(&why);
+        suite.skipped.push(why);
     }
+}
 
-    fn parts(&self, session: &Session<'_>, suite: &mut SuiteResult) {
-        let SuiteResult {
-            scenarios, skipped, ..
-        } = suite;
-        if self.is_asked("cold_start") {
-            let starts = cold_start::measure(session);
-            suite.cold_start = told(session, "cold_start", starts, skipped);
-        }
-        if self.is_asked("edge") {
-            let edge = edge::measure(session, scenarios);
-            suite.edge = told(session, "edge", edge, skipped).unwrap_or_default();
-        }
-        if self.is_asked("memory") {
-            let memory = memory::measure(session);
-            suite.memory = told(session, "memory", memory, skipped).unwrap_or_default();
-        }
-        if self.is_asked("limits") {
-            let limits = limits::measure(session);
-            suite.limits = told(session, "limits", limits, skipped).unwrap_or_default();
-        }
-        if self.is_asked("beyond_cpu") {
-            let beyond = beyond_cpu::measure(session);
-            suite.beyond_cpu = told(session, "beyond_cpu", beyond, skipped);
-        }
-    }
-
-    /// Programs and tools of others.
-    fn others(&self, session: &Session<'_>, suite: &mut SuiteResult) {
-        let progress = session.progress;
-        if self.peers {
+fn try_to_measure(
+    session: &Session<'_>,
+    name: &str,
+    suite: &mut SuiteResult,
+) -> Result<(), Failure> {
+    match name {
+        COLD_START => suite.cold_start = Some(cold_start::measure(session)?),
+        EDGE => suite.edge = edge::measure(session, &suite.scenarios)?,
+        MEMORY => suite.memory = memory::measure(session)?,
+        LIMITS => suite.limits = limits::measure(session)?,
+        BEYOND_CPU => suite.beyond_cpu = Some(beyond_cpu::measure(session)?),
+        PEERS => {
             let options = options(session, peers::Options::quick, peers::Options::full);
-            let found = peers::run(&options, progress);
-            suite.peers = told(session, "peers", found, &mut suite.skipped);
+            suite.peers = Some(peers::run(&options, session.progress)?);
         }
-        if self.cross_check {
-            let options = options(
-                session,
-                cross_check::Options::quick,
-                cross_check::Options::full,
-            );
-            let found = cross_check::run(&options, progress);
-            suite.cross_check = told(session, "cross_check", found, &mut suite.skipped);
+        CROSS_CHECK => {
+            let (quick, full) = (cross_check::Options::quick, cross_check::Options::full);
+            let options = options(session, quick, full);
+            suite.cross_check = Some(cross_check::run(&options, session.progress)?);
+        }
+        catalogue::BEYOND_CAP => {
+            let (result, beyond) = beyond_cap::measure(session)?;
+            suite.beyond_cap = Some(beyond);
+            add(session, result, suite);
+        }
+        scenario => {
+            let mut result = session.scenario(scenario)?;
+            if scenario == catalogue::SWEEP {
+                suite.sweep = Some(sweep(&mut result));
+            }
+            add(session, result, suite);
         }
     }
+    Ok(())
+}
+
+fn add(session: &Session<'_>, result: LoadResult, suite: &mut SuiteResult) {
+    session.progress.print(&table::scenario(&result));
+    suite.scenarios.push(result);
 }
 
 fn options<T>(session: &Session<'_>, quick: fn(PathBuf) -> T, full: fn(PathBuf) -> T) -> T {
     session.either(quick, full)(session.binary.clone())
-}
-
-fn is_part(name: &str) -> bool {
-    PARTS.contains(&name)
-}
-
-/// What was measured; why it was not is told, and kept.
-fn told<T>(
-    session: &Session<'_>,
-    name: &str,
-    measured: Result<T, Failure>,
-    skipped: &mut Vec<String>,
-) -> Option<T> {
-    measured
-        .map_err(|failure| {
-            let why = format!("{name}: {failure}");
-            session.progress.print(&why);
-            skipped.push(why);
-        })
-        .ok()
 }
 
 /// The steps are told apart from the scenario, which is that of the knee.
@@ -251,11 +237,6 @@ fn sweep(result: &mut LoadResult) -> Sweep {
         steps: std::mem::take(&mut result.sweep),
         knee_rps: result.knee_rps,
     }
-}
-
-fn has_failed(suite: &SuiteResult) -> bool {
-    let mut rows = suite.slo.iter();
-    !suite.skipped.is_empty() || rows.any(|row| row.verdict.fails(suite.level))
 }
 
 fn write(out: &Path, suite: &SuiteResult) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 
 mod support;
 
+use gwsmoke::node::NodeArgs;
+use gwsmoke::progress::Progress;
 use gwsmoke::result::LoadResult;
 use gwsmoke::spec::{LoadSpec, Proto, Size, Workload};
 use support::{measure, node};
@@ -110,4 +112,81 @@ fn what_a_node_refuses_is_no_error_and_no_answer_as_asked() {
         course.iter().map(|each| each.answered).sum::<u64>(),
         200 - refused
     );
+}
+
+/// A refusal comes before the body is sent, and is the answer all the same.
+#[test]
+fn a_refusal_of_an_upload_that_goes_on_is_seen() {
+    let node = node(&["--rps", "10"]);
+    for proto in PROTOS {
+        let spec = LoadSpec {
+            rate_rps: Some(60.0),
+            read_ratio: 0.0,
+            streams: 1,
+            sizes: vec![Size {
+                bytes: 3 << 20,
+                weight: 1.0,
+            }],
+            ..spec(proto, Workload::Objects)
+        };
+        let result = measure(&spec, &node);
+        let context = format!("{proto:?} {result:?}");
+        assert_eq!((result.requests, result.errors), (60, 0), "{context}");
+        assert!(result.status_counts["429"] >= 30, "{context}");
+        let known = result.status_counts.keys();
+        assert!(
+            known
+                .into_iter()
+                .all(|status| ["201", "429"].contains(&status.as_str()))
+        );
+    }
+}
+
+#[test]
+fn a_node_of_which_only_the_urls_are_known_tells_of_itself() {
+    let started = node(&["--rps", "0"]);
+    let url = |address: std::net::SocketAddr| format!("http://{address}").parse().unwrap();
+    let args = NodeArgs {
+        url: vec![url(started.http().unwrap())],
+        admin: Some(url(started.admin.unwrap())),
+        ..NodeArgs::default()
+    };
+    let result = measure(
+        &spec(Proto::Http1, Workload::Objects),
+        &args.open(&[]).unwrap(),
+    );
+    assert_eq!(result.errors, 0);
+    assert!(result.server_rss_bytes_max.unwrap() > 1 << 20);
+    assert!(result.server_fds_max.unwrap() > 4);
+    assert!(result.server_fds_limit.unwrap() > result.server_fds_max.unwrap());
+    assert!(
+        result
+            .timeline
+            .iter()
+            .any(|each| each.server_cpu_cores.is_some())
+    );
+}
+
+#[test]
+fn a_node_with_another_key_is_not_spoken_to() {
+    let mut node = node(&["--tls-self-signed"]);
+    let spec = LoadSpec {
+        tls: true,
+        ..spec(Proto::Http1, Workload::Objects)
+    };
+    for (pin, told) in [
+        (
+            Some(format!("sha256//{}=", "A".repeat(43))),
+            "connecting to",
+        ),
+        (Some("sha256//short".to_owned()), "--pin: "),
+        (None, "--pin: "),
+    ] {
+        node.pin = pin;
+        let failure = gwsmoke::load::run(&spec, &node, &Progress::hidden()).unwrap_err();
+        assert!(failure.to_string().starts_with(told), "{failure}");
+    }
+    let plain = LoadSpec { tls: false, ..spec };
+    let failure = gwsmoke::load::run(&plain, &node, &Progress::hidden()).unwrap_err();
+    assert_eq!(failure.exit() as u8, 2, "{failure}");
 }

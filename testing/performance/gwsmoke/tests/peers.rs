@@ -5,12 +5,15 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use gwsmoke::cross_check;
 use gwsmoke::peers::{self, Options};
 use gwsmoke::progress::Progress;
 use gwsmoke::suite::result::Comparisons;
+use rustix::process::{Pid, Signal, kill_process};
 use support::binary;
 
 /// Whether a program of others is there; says so if it is not.
@@ -27,6 +30,66 @@ fn has(program: &str) -> bool {
         eprintln!("SKIPPED: no {program}: what is compared with it was not tried");
     }
     found.status.success()
+}
+
+/// Processes of this test's children, and theirs.
+fn descendants(process: u32) -> Vec<u32> {
+    let children = format!("/proc/{process}/task/{process}/children");
+    let children = std::fs::read_to_string(children).unwrap_or_default();
+    let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    children
+        .flat_map(|pid| [vec![pid], descendants(pid)].concat())
+        .collect()
+}
+
+/// Folders of a process in memory.
+fn folders(process: u32) -> Vec<PathBuf> {
+    let all = descendants(process).into_iter();
+    let places = all.filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).ok());
+    places
+        .filter(|place| place.to_string_lossy().contains("gwsmoke-"))
+        .collect()
+}
+
+#[test]
+fn nothing_is_left_behind_when_it_is_told_to_end() {
+    if !has("redis-server") {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gwsmoke"));
+    command.args(["peers", "--quick", "--node"]).arg(binary());
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Nodes have another working directory: this is a program of others, with its folder.
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut there = Vec::new();
+    while there.is_empty() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+        there = folders(child.id());
+    }
+    assert!(!there.is_empty(), "no program was started within a minute");
+    let started = descendants(child.id());
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let until = Instant::now() + Duration::from_secs(10);
+    let is_there = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // One that has ended may still be waited for by whoever has inherited it.
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+    };
+    while started.iter().any(is_there) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left: Vec<_> = started.into_iter().filter(is_there).collect();
+    assert!(left.is_empty(), "{left:?}");
+    there.retain(|folder| folder.exists());
+    assert!(there.is_empty(), "{there:?}");
 }
 
 fn ids(found: &Comparisons) -> Vec<&str> {

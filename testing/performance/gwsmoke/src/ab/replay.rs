@@ -120,3 +120,66 @@ pub fn replay(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::rounds;
+    use super::*;
+
+    /// Two hundred rounds of which each strays by up to `spread` from the one before.
+    fn recorded(slower: f64, spread: f64) -> Rounds {
+        let mut rounds = rounds(&[1.0; 200], slower, 1.0);
+        rounds.variants[1].environment.extend(
+            (slower > 1.0).then(|| ("MICRO_FAULT_SLOWER_PERCENT".to_owned(), "15".to_owned())),
+        );
+        let mut draws = Draws::new(11);
+        let columns = &mut rounds.scenarios[0].columns[1];
+        let values = columns.latency_ms_p95.iter_mut();
+        let values = values.chain(&mut columns.achieved_rps);
+        for value in values.chain(&mut columns.server_cpu_us_per_request) {
+            // Evenly, on the scale of ratios.
+            let unit = draws.below(2001) as f64 / 1000.0 - 1.0;
+            *value *= (spread * unit).exp();
+        }
+        rounds
+    }
+
+    fn replayed(slower: f64, spread: f64) -> Replayed {
+        let rounds = recorded(slower, spread);
+        let mut all = replay(&rounds, 30, 100, 3).expect("rounds");
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    #[test]
+    fn a_build_that_is_the_same_passes_and_a_slower_one_does_not() {
+        let same = replayed(1.0, 0.1);
+        assert!(same.is_same && same.is_good(), "{same:?}");
+        assert_eq!(same.alarms_percent(), 0.0);
+        let slower = replayed(1.15, 0.1);
+        assert!(!slower.is_same && slower.is_good(), "{slower:?}");
+        let (failed, _) = slower.by_metric["get.achieved_rps_per_core"];
+        assert!(failed > 95, "{slower:?}");
+        assert!(!slower.by_metric.contains_key("get.server_rss_bytes_max"));
+    }
+
+    /// What is not good enough is said to be so: this is what the figures of a recording mean.
+    #[test]
+    fn rounds_that_are_too_noisy_are_found_out() {
+        let same = replayed(1.0, 1.0);
+        assert!(!same.is_good(), "{same:?}");
+        assert!(same.failed + same.unsure > 1);
+        assert!(same.table().starts_with("FAIL  new: false alarms"));
+        let little = replayed(1.05, 0.1);
+        assert!(
+            !little.is_good(),
+            "5 % is allowed, and no alarm: {little:?}"
+        );
+        assert!(little.table().starts_with("FAIL  new: found 0.0 %"));
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        assert_eq!(replayed(1.1, 0.3), replayed(1.1, 0.3));
+    }
+}

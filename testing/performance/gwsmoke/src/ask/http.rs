@@ -2,12 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long each step of a connection may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+use super::PATIENCE;
+
 /// Largest head of an answer.
 const HEAD_BYTES: u64 = 64 * 1024;
 /// Largest body of an answer.

@@ -3,14 +3,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-/// How long each step of a connection may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+use super::PATIENCE;
+
 const HEADER_BYTES: usize = 38;
 /// Largest frame, and so the most that is read of an answer.
 const FRAME_BYTES: usize = 1 << 20;

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use proptest::prelude::*;
 
@@ -155,8 +156,11 @@ fn a_run_without_requests_measured_nothing() {
 #[test]
 fn what_is_missing_is_not_taken_for_no_worse() {
     let (get, put) = (measured("get"), measured("put"));
-    assert_eq!(failed(&[get.clone(), put.clone()], &[get.clone()]), ["put"]);
-    assert!(failed(&[get.clone()], &[put, get]).is_empty());
+    assert_eq!(
+        failed(&[get.clone(), put.clone()], slice::from_ref(&get)),
+        ["put"]
+    );
+    assert!(failed(slice::from_ref(&get), &[put, get.clone()]).is_empty());
 
     let without = |change: fn(&mut LoadResult)| {
         let both = (worse(change), failed(&with(change), &[measured("get")]));
@@ -175,7 +179,8 @@ fn what_is_missing_is_not_taken_for_no_worse() {
 
 #[test]
 fn zero_is_no_measure() {
-    let zero: [(&str, fn(&mut LoadResult)); 3] = [
+    type Change = fn(&mut LoadResult);
+    let zero: [(&str, Change); 3] = [
         ("get.latency_ms.p95", |result| result.latency_ms.p95 = 0.0),
         ("get.server_cpu_us_per_request", |result| {
             result.server_cpu_us_per_request = Some(0.0);

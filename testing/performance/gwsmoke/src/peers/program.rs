@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::clock;
 use crate::failure::{Failure, io};
+use crate::node::orphans;
 use crate::suite::result::Missing;
 
 /// How long a program may take to listen, and to end once it is told to.
@@ -65,12 +66,29 @@ impl Program {
     }
 }
 
-/// A folder in memory, if there is a place for one, that is removed with the value.
+/// A folder in memory, if there is a place for one. It is removed with the value, and with this
+/// program: what is in it would stay in memory.
+#[derive(Debug)]
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        orphans::removed(self.path());
+    }
+}
+
+/// Makes one.
 ///
 /// # Errors
 ///
 /// If none can be made.
-pub(crate) fn folder() -> Result<TempDir, Failure> {
+pub(crate) fn folder() -> Result<Folder, Failure> {
     let shared = Path::new("/dev/shm");
     let mut builder = tempfile::Builder::new();
     builder.prefix("gwsmoke-");
@@ -78,7 +96,10 @@ pub(crate) fn folder() -> Result<TempDir, Failure> {
         Ok(folder) => Ok(folder),
         Err(_) => builder.tempdir(),
     };
-    made.map_err(io("a folder for what is compared"))
+    let told = || io("a folder for what is compared");
+    let folder = Folder(made.map_err(told())?);
+    orphans::remove_at_end(folder.path()).map_err(told())?;
+    Ok(folder)
 }
 
 /// A program that runs. It ends with the value, also when what it was for fails.
@@ -114,13 +135,10 @@ impl Running {
             let port = free_port()?;
             let file = File::create(&log).map_err(io(log.display()))?;
             let errors = file.try_clone().map_err(io(log.display()))?;
-            let child = command(&path, port)?
-                .current_dir(folder)
-                .stdin(Stdio::null())
-                .stdout(file)
-                .stderr(errors)
-                .spawn()
-                .map_err(io(path.display()))?;
+            let mut command = command(&path, port)?;
+            command.current_dir(folder).stdin(Stdio::null());
+            command.stdout(file).stderr(errors);
+            let child = orphans::spawn(&mut command).map_err(io(path.display()))?;
             let mut running = Self {
                 pid: i32::try_from(child.id()).unwrap_or(i32::MAX),
                 child,
@@ -156,6 +174,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        orphans::forget(self.child.id());
         // Failing to tell it means that it has ended already.
         if let Some(pid) = Pid::from_raw(self.pid) {
             let _told = kill_process(pid, Signal::TERM);

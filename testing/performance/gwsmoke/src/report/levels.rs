@@ -38,40 +38,42 @@ fn command(suite: &SuiteResult) -> String {
         Level::Quick => "--quick",
         Level::Full => "--full",
     };
-    let peers = if suite.peers.is_some() {
-        " --peers"
-    } else {
-        ""
-    };
-    format!("gwsmoke suite {level}{peers} --out DIR")
+    let asked = |flag, is_asked| if is_asked { flag } else { "" };
+    let peers = asked(" --peers", suite.peers.is_some());
+    let others = asked(" --cross-check", suite.cross_check.is_some());
+    format!("gwsmoke suite {level}{peers}{others} --out DIR")
 }
 
-/// What the table says, in one sentence for each outcome.
+/// What the table says, in two sentences.
 pub(super) fn summary(rows: &[Row]) -> String {
     let having = |verdict| rows.iter().filter(move |row| row.verdict == verdict);
     let failed: Vec<String> = having(Verdict::Fail)
         .map(|row| format!("<li>{}</li>", Escaped(&row.title)))
         .collect();
-    let missed = having(Verdict::Pass)
+    let promised = having(Verdict::Pass).filter(|row| row.floor.is_some());
+    let missed = rows
+        .iter()
         .filter(|row| row.goal_met == Some(false))
         .count();
-    let (passed, open) = (
-        having(Verdict::Pass).count(),
-        having(Verdict::NotMeasured).count(),
+    let aimed = rows.iter().filter(|row| row.goal_met.is_some()).count();
+    let (held, broken) = (promised.count(), failed.len());
+    let open = having(Verdict::NotMeasured).count();
+    let (left_out, elsewhere) = (
+        having(Verdict::LeftOut).count(),
+        having(Verdict::Elsewhere).count(),
     );
-    let elsewhere = having(Verdict::Elsewhere).count();
-    let verdict = match failed.len() {
-        0 => "<p class=\"verdict\"><b class=\"pass\">✓ No service level is missed.</b>",
-        _ => "<p class=\"verdict\"><b class=\"fail\">✗ Service levels are missed.</b>",
+    let (class, verdict) = match broken {
+        0 => ("pass", "✓ No service level is missed."),
+        _ => ("fail", "✗ Service levels are missed."),
     };
-    let failed_count = failed.len();
-    let list = match failed_count {
+    let list = match broken {
         0 => String::new(),
         _ => format!("<ul>{}</ul>", failed.concat()),
     };
     format!(
-        "{verdict} {passed} hold, {failed_count} do not, {open} were not measured, {elsewhere} are \
-         measured elsewhere; {missed} hold and miss this project's own goal.</p>{list}\n"
+        "<p><b class=\"{class}\">{verdict}</b> Of what is promised, {held} hold and {broken} do not. \
+         Of this project's own goals that were measured, {missed} of {aimed} are missed. Not \
+         measured: {open}; left out: {left_out}; measured elsewhere: {elsewhere}.</p>{list}\n"
     )
 }
 
@@ -107,6 +109,9 @@ fn sign(comparison: Comparison) -> &'static str {
 
 fn verdict(row: &Row) -> String {
     let (class, words) = match (row.verdict, row.goal_met) {
+        (Verdict::Pass, Some(false)) if row.floor.is_none() => ("near", "– goal missed"),
+        (Verdict::Pass, Some(true)) if row.floor.is_none() => ("pass", "✓ goal met"),
+        (Verdict::Pass, None) if row.floor.is_none() => ("open", "told alone"),
         (Verdict::Pass, Some(false)) => ("near", "✓ holds, goal missed"),
         (Verdict::Pass, _) => ("pass", "✓ holds"),
         (Verdict::Fail, _) => ("fail", "✗ missed"),
@@ -163,20 +168,29 @@ mod tests {
 
     #[test]
     fn a_missed_level_is_named_and_a_missed_goal_is_counted() {
-        let rows = [
+        let goal_alone = Row {
+            floor: None,
+            ..row(Verdict::Pass, Some(false))
+        };
+        let mut rows = vec![
             row(Verdict::Pass, Some(true)),
             row(Verdict::Pass, Some(false)),
             row(Verdict::NotMeasured, None),
+            goal_alone,
         ];
         let html = summary(&rows);
-        assert!(html.contains("No service level is missed"), "{html}");
-        assert!(
-            html.contains("2 hold, 0 do not, 1 were not measured"),
-            "{html}"
-        );
-        assert!(html.contains("; 1 hold and miss"), "{html}");
-        let html = summary(&[row(Verdict::Fail, Some(false))]);
+        for part in [
+            "No service level is missed",
+            "2 hold and 0 do not",
+            "2 of 3 are missed",
+            "Not measured: 1",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        rows.push(row(Verdict::Fail, Some(false)));
+        let html = summary(&rows);
         assert!(html.contains("<li>GET &lt;p95&gt;</li>"), "{html}");
+        assert!(html.contains("Service levels are missed"), "{html}");
     }
 
     #[test]
@@ -185,5 +199,12 @@ mod tests {
         for part in ["&lt; 80", "&lt; 5", ">12<", "✓ holds, goal missed"] {
             assert!(html.contains(part), "{part} in {html}");
         }
+        let goal_alone = |goal_met| Row {
+            floor: None,
+            ..row(Verdict::Pass, goal_met)
+        };
+        assert!(verdict(&goal_alone(Some(false))).contains("– goal missed"));
+        assert!(verdict(&goal_alone(Some(true))).contains("✓ goal met"));
+        assert!(verdict(&goal_alone(None)).contains("told alone"));
     }
 }

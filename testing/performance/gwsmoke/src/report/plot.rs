@@ -84,7 +84,7 @@ impl Plot<'_> {
     }
 
     fn y_ticks(&self) -> Vec<Tick> {
-        let room = (self.height - TOP - BOTTOM) / (2.0 * GAP);
+        let room = (self.height - TOP - BOTTOM) / (1.7 * GAP);
         self.y.scale.ticks((room as usize).clamp(2, 8))
     }
 

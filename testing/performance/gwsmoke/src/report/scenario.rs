@@ -83,13 +83,15 @@ pub(super) fn overview(scenarios: &[LoadResult]) -> String {
         }
         false => "",
     };
-    let plots = scenarios.chunks(STYLES).map(|some| {
-        let of: Vec<_> = some
-            .iter()
-            .filter(|result| result.requests > 0)
-            .map(whole)
-            .collect();
-        figures::percentiles("Latency by percentile", &of).to_string()
+    let asked: Vec<_> = scenarios
+        .iter()
+        .filter(|result| result.requests > 0)
+        .collect();
+    let groups = asked.len().div_ceil(STYLES);
+    let plots = asked.chunks(STYLES).zip(1..).map(|(some, number)| {
+        let of: Vec<_> = some.iter().map(|result| whole(result)).collect();
+        let title = format!("Latency by percentile, {number} of {groups}");
+        figures::percentiles(&title, &of).to_string()
     });
     let plots = plots.collect::<String>();
     format!("{latency}<div class=\"plots\">{plots}</div>\n{resources}{note}")
@@ -142,13 +144,34 @@ pub(super) fn section(index: usize, result: &LoadResult) -> String {
         let cells = counts.into_iter().chain(times).map(Cell::from);
         operations.row([Cell::from(kind.as_str())].into_iter().chain(cells));
     }
-    let plots = plots(result);
+    let (plots, trust) = (plots(result), trust(result));
     let rest = format!("{}{}", statuses(result), counters(result));
     format!(
         "<section class=\"scenario\" aria-labelledby=\"scenario-{index}\">\
-         <h3 id=\"scenario-{index}\">{name}</h3><p>{about}</p><p class=\"asked\">{asked}</p>\n\
+         <h3 id=\"scenario-{index}\">{name}</h3><p>{about}</p><p class=\"asked\">{asked}</p>\n<p class=\"asked\">{trust}</p>\n\
          {operations}<div class=\"plots\">{plots}</div>\n{rest}</section>\n"
     )
+}
+
+/// What says how far the figures can be trusted.
+fn trust(result: &LoadResult) -> String {
+    let mut words = format!(
+        "{} requests in {} s; {} connections opened, {} asked for; {} answers were compared byte by byte",
+        count(result.requests),
+        number(result.measured_s),
+        count(result.connections_opened),
+        count(result.spec.connections.into()),
+        count(result.verified),
+    );
+    if result.spec.rate_rps.is_some() {
+        let late = number(result.pacing_late_ms.p99);
+        words +=
+            &format!("; 99 % of requests were released within {late} ms of when they were due");
+    }
+    if result.unsent > 0 {
+        words += &format!("; {} were never sent", count(result.unsent));
+    }
+    words
 }
 
 fn plots(result: &LoadResult) -> String {

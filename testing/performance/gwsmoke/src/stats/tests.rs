@@ -100,6 +100,27 @@ fn what_is_no_measure_has_no_ratio() {
     assert!(log_ratios(&[(f64::NAN, 1.0)]).is_err());
 }
 
+/// Medians of what is drawn, one by one: what the shorter way has to come to.
+#[test]
+fn an_interval_is_of_medians_of_what_is_drawn() {
+    for count in [1, 2, 5, 6, 30] {
+        let logs: Vec<f64> = (0..count).map(|i| f64::from(i * i % 7) / 10.0).collect();
+        let mut draws = Draws::new(9);
+        let mut sorted = logs.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let mut medians: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                let drawn = (0..count).map(|_| sorted[draws.below(logs.len())]);
+                median(&mut drawn.collect::<Vec<_>>())
+            })
+            .collect();
+        medians.sort_unstable_by(f64::total_cmp);
+        let found = ratio_with_interval(&logs, 9);
+        assert_eq!(found.low, medians[50].exp(), "{count}");
+        assert_eq!(found.high, medians[1949].exp(), "{count}");
+    }
+}
+
 #[test]
 fn blocks_are_neighbours() {
     let mut draws = Draws::new(3);

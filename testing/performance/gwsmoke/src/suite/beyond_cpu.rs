@@ -19,8 +19,10 @@ use crate::spec::LoadSpec;
 const KNEE: f64 = 0.95;
 /// Most connections that are tried.
 const CONNECTIONS: u32 = 256;
-/// Doubled this many times without a gain, no more is expected.
+/// Doubled this many times without a gain, no more is expected...
 const WITHOUT_GAIN: usize = 2;
+/// ... once so many have been tried: a first one that was lucky is no knee.
+const AT_LEAST: u32 = 16;
 /// A request is answered as usual when it takes no longer: what this project aims at for reads.
 const USUAL: Duration = Duration::from_millis(5);
 /// A node is back to normal when so many in a row are.
@@ -76,6 +78,9 @@ fn step(result: &LoadResult) -> ClosedStep {
 
 /// Whether the last steps gained nothing over those before.
 fn is_enough(steps: &[ClosedStep]) -> bool {
+    if steps.last().is_none_or(|last| last.connections < AT_LEAST) {
+        return false;
+    }
     let (before, last) = steps.split_at(steps.len().saturating_sub(WITHOUT_GAIN));
     let (before, last) = (best(before), best(last));
     before > 0.0 && last * KNEE <= before
@@ -162,10 +167,11 @@ mod tests {
     #[test]
     fn it_is_enough_when_two_more_steps_gain_nothing() {
         assert!(!is_enough(&[]));
-        assert!(!is_enough(&steps(&[10.0, 11.0])));
-        assert!(!is_enough(&steps(&[10.0, 20.0, 40.0])));
-        assert!(!is_enough(&steps(&[10.0, 20.0, 20.0])));
-        assert!(is_enough(&steps(&[10.0, 20.0, 20.0, 20.5])));
-        assert!(is_enough(&steps(&[10.0, 20.0, 18.0, 15.0])));
+        assert!(!is_enough(&steps(&[10.0, 20.0, 40.0, 80.0, 160.0])));
+        assert!(!is_enough(&steps(&[10.0, 20.0, 40.0, 40.0, 43.0])));
+        assert!(is_enough(&steps(&[10.0, 20.0, 40.0, 40.0, 41.0])));
+        assert!(is_enough(&steps(&[10.0, 20.0, 30.0, 25.0, 20.0])));
+        // Too few to say.
+        assert!(!is_enough(&steps(&[10.0, 9.0, 9.0, 9.0])));
     }
 }

@@ -57,7 +57,7 @@ fn write(text: &mut String, suite: &SuiteResult) -> std::fmt::Result {
     if let Some(beyond) = &suite.beyond_cpu {
         beyond_cpu(text, beyond)?;
     }
-    edge(text, &suite.edge)?;
+    edge(text, &suite.machine.arch, &suite.edge)?;
     memory(text, &suite.memory)?;
     limits(text, &suite.limits)?;
     for found in suite.peers.iter().chain(&suite.cross_check) {
@@ -108,7 +108,7 @@ fn beyond_cpu(text: &mut String, beyond: &BeyondCpu) -> std::fmt::Result {
     )
 }
 
-fn edge(text: &mut String, edge: &Edge) -> std::fmt::Result {
+fn edge(text: &mut String, arch: &str, edge: &Edge) -> std::fmt::Result {
     if edge.operations.is_empty() && edge.idle_rss_bytes.is_none() {
         return Ok(());
     }
@@ -117,7 +117,7 @@ fn edge(text: &mut String, edge: &Edge) -> std::fmt::Result {
         .map(|bytes| bytes as f64 / f64::from(1 << 20));
     writeln!(
         text,
-        "edge: idle {} wake-ups/s, {} % of a core, {} MiB",
+        "edge, {arch}: idle {} wake-ups/s, {} % of a core, {} MiB",
         optional(edge.idle_wakeups_per_s),
         optional(edge.idle_cpu_percent),
         optional(rss),

@@ -20,6 +20,8 @@ pub enum Fault {
     Close,
     /// It is closed in the middle of its body.
     Cut,
+    /// It does not come, and nothing is said.
+    Silence,
 }
 
 /// Which requests are answered with a fault.
@@ -62,6 +64,7 @@ pub fn http(target: SocketAddr, matches: Matches, fault: Fault) -> SocketAddr {
         };
         match fault {
             Fault::Close => {}
+            Fault::Silence => thread::sleep(PATIENCE),
             Fault::Status(status) => {
                 let old = head.iter().position(|byte| *byte == b' ').unwrap() + 1;
                 head[old..old + 3].copy_from_slice(status.to_string().as_bytes());
@@ -107,6 +110,7 @@ pub fn oap(target: SocketAddr, operation: (u16, u16), status: u16, fault: Fault)
             if is_its && frame.field(8) == status {
                 match fault {
                     Fault::Close | Fault::Cut => return,
+                    Fault::Silence => continue,
                     Fault::Status(status) => frame.0[8..10].copy_from_slice(&status.to_be_bytes()),
                     Fault::Flip if frame.0.len() > 38 => *frame.0.last_mut().unwrap() ^= 1,
                     Fault::Flip => {}

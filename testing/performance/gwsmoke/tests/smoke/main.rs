@@ -10,8 +10,9 @@ use breaker::{Fault, Matches};
 use gwsmoke::fetch;
 use gwsmoke::node::Node;
 use gwsmoke::smoke::walk::{Outcome, Report};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::binary;
 
@@ -278,6 +279,92 @@ fn a_node_that_is_set_up_for_less_fails_where_it_does_less() {
         let flag = format!("--node-flag={flag}");
         assert_broken(run(&["--node", binary, &flag]), step);
     }
+}
+
+#[test]
+fn a_step_that_hangs_is_broken_in_seconds() {
+    let node = support::node(&[]);
+    let (http, oap, admin) = (node.http.unwrap(), node.oap.unwrap(), node.admin.unwrap());
+    let silent = breaker::http(http, |it| it.is("GET", "/n/"), Fault::Silence);
+    let silent_oap = breaker::oap(oap, (2, 1), 200, Fault::Silence);
+    for (http, oap, step) in [
+        (silent, oap, "http name get"),
+        (http, silent_oap, "oap get"),
+    ] {
+        let began = Instant::now();
+        assert_broken(pointed_at(http, oap, admin), step);
+        // Its own patience is four seconds.
+        assert!(began.elapsed() < Duration::from_secs(15));
+    }
+}
+
+/// A node that is none of development, and so wants to know who asks.
+struct Guarded {
+    child: Child,
+    start: serde_json::Value,
+}
+
+impl Guarded {
+    fn start() -> Self {
+        let mut command = Command::new(binary());
+        command.args(["run", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command
+            .env_clear()
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let start = serde_json::from_str(&line).unwrap();
+        Self { child, start }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let at = |name: &str| self.start[name].as_str().unwrap();
+        let urls = [
+            ("--url", "http", "http"),
+            ("--url", "oap", "oap"),
+            ("--admin", "http", "admin"),
+        ];
+        let urls =
+            urls.map(|(flag, scheme, name)| [flag.to_owned(), format!("{scheme}://{}", at(name))]);
+        urls.concat()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_node_that_wants_a_token_is_walked_with_one_and_refuses_without() {
+    let node = Guarded::start();
+    let arguments = node.arguments();
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let complaint = assert_broken(run(&arguments), "http put");
+    assert!(
+        complaint.contains("expected 201; came 401 unauthenticated"),
+        "{complaint}"
+    );
+    arguments.extend(["--token", node.start["token"].as_str().unwrap()]);
+    let (output, report) = run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(report.steps.iter().all(|it| it.outcome == Outcome::Ok));
+}
+
+#[test]
+fn a_node_over_tls_is_wrong_usage() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gwsmoke"));
+    let output = command
+        .args(["smoke", "--url", "https://127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("without TLS"));
 }
 
 #[test]
