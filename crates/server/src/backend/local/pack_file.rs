@@ -141,12 +141,15 @@ pub(super) fn spans(entries: &[Entry]) -> impl Iterator<Item = Span> {
     })
 }
 
+/// What gets the objects of a pack: no bytes of one that the file is too short for.
+pub(super) type Each<'a, E> = dyn FnMut(Option<&[u8]>) -> Result<(), E> + 'a;
+
 /// Reads objects of a pack in few pieces. `each` gets one after the other, in the order of `spans`,
-/// which is that of the file; no bytes if the file is too short.
+/// which is that of the file.
 pub(super) fn read<E: From<io::Error>>(
     file: &dyn DiskFile,
     mut spans: &[Span],
-    each: &mut dyn FnMut(Option<&[u8]>) -> Result<(), E>,
+    each: &mut Each<'_, E>,
 ) -> Result<(), E> {
     let len = file.len()?;
     let mut buffer = Vec::new();
