@@ -61,7 +61,6 @@ const STEPS: [Step; 10] = [
     ("ab", Night::ab),
     ("gate: the baseline", Night::gate_by_baseline),
     ("gate: the last release", Night::gate_by_rounds),
-    ("instructions", Night::instructions),
     ("rules", |_| rules::run().map(|()| Outcome::Done)),
     ("flamegraphs", Night::flamegraphs),
     ("tokio-console", Night::console),
@@ -223,11 +222,6 @@ impl Night {
             gate.args(["--baseline", "testing/performance/baselines"]);
         }
         decided(gate)
-    }
-
-    fn instructions(&self) -> Result<Outcome, Failure> {
-        succeed(cargo(&["xtask", "instructions"]))?;
-        Ok(Outcome::Done)
     }
 
     fn flamegraphs(&self) -> Result<Outcome, Failure> {
