@@ -36,7 +36,7 @@ use crate::scenario;
 use crate::spec::LoadSpec;
 use turns::{Contender, Plan};
 
-/// Rounds of a comparison unless told otherwise: what the error rates are stated for.
+/// Rounds of a comparison unless told otherwise, and of a virtual run.
 pub const ROUNDS: usize = 30;
 /// Rounds of a recording unless told otherwise.
 const RECORDED_ROUNDS: usize = 200;
@@ -45,7 +45,7 @@ const ROUNDS_MAX: usize = 20_000;
 /// Runs that are drawn from a recording unless told otherwise.
 const VIRTUAL_RUNS: u32 = 1000;
 
-/// What is compared unless told otherwise, and what the error rates are stated for.
+/// What is compared unless told otherwise, and what is recorded for the error rates.
 const SCENARIOS: [&str; 2] = [
     include_str!("../../gate/ab_closed.toml"),
     include_str!("../../gate/ab_open.toml"),

@@ -12,7 +12,7 @@
 //!   is 6.0 %, 2.1 % and 1.4 %. The price: with nothing but Gaussian noise, the median strays by a
 //!   fifth more than the mean (1.33 % where that has 1.11 %). Nothing has to be discarded for it.
 //! - *Percentile, not BCa.* For the median both intervals hold the truth equally often (92 to 95 %
-//!   in all of the five kinds of noise tried) and are equally wide; for the mean, of skewed noise,
+//!   in all of the five kinds of noise tried) and are equally wide; for the mean, where rounds are hit,
 //!   BCa is the worse of the two (77 % where it says 95). It is also the one that needs no
 //!   explanation.
 //! - *Pairs, not two samples.* What drifts slowly (a clock, a neighbour) is in both rounds of a
