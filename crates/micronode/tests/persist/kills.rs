@@ -1,5 +1,6 @@
 //! A node that is killed at any moment, again and again, with work in progress.
 
+use crate::bulk::Bulk;
 use crate::holder::Holder;
 use crate::support::{Node, Random};
 use crate::{command, start};
@@ -10,7 +11,7 @@ const HOLDERS: u64 = 4;
 const KILLS: u64 = 25;
 
 /// Works with `node` until it is killed; what was acknowledged.
-fn work_and_kill(node: &mut Node, holders: &mut [Holder], after: Duration) -> u64 {
+fn work_and_kill(node: &mut Node, holders: &mut [Holder], bulk: &mut Bulk, after: Duration) -> u64 {
     let mut killed = None;
     let shared = &*node;
     let acknowledged = std::thread::scope(|scope| {
@@ -18,6 +19,7 @@ fn work_and_kill(node: &mut Node, holders: &mut [Holder], after: Duration) -> u6
             .iter_mut()
             .map(|holder| scope.spawn(move || holder.work(shared)))
             .collect();
+        scope.spawn(|| bulk.work(shared));
         std::thread::sleep(after);
         let process = rustix::process::Pid::from_child(&shared.child);
         killed = Some(rustix::process::kill_process(
@@ -41,6 +43,7 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     let mut holders: Vec<_> = (0..HOLDERS)
         .map(|number| Holder::new(number, kills))
         .collect();
+    let mut bulk = Bulk::new();
     let (mut acknowledged, mut slowest) = (0, Duration::ZERO);
     for round in 0..kills {
         let began = Instant::now();
@@ -49,13 +52,15 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
         for holder in &mut holders {
             holder.check(&node);
         }
+        bulk.check(&node);
         let after = Duration::from_millis(1 + random.below(120));
-        acknowledged += work_and_kill(&mut node, &mut holders, after);
+        acknowledged += work_and_kill(&mut node, &mut holders, &mut bulk, after);
         if round % 10 == 9 {
             let held: Vec<_> = holders.iter().map(Holder::held).collect();
             println!(
-                "{} kills: {acknowledged} acknowledged, held {held:?}",
-                round + 1
+                "{} kills: {acknowledged} acknowledged, held {held:?} and {} in bulk",
+                round + 1,
+                bulk.held()
             );
         }
     }
@@ -63,6 +68,7 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     for holder in &mut holders {
         holder.check(&node);
     }
+    bulk.check(&node);
     assert!(
         acknowledged > kills * 10,
         "hardly anything was done: {acknowledged}"
