@@ -15,7 +15,7 @@
 //! round. They are removed at the next start. The index is a copy-on-write tree with checksums:
 //! a batch is in it, or it is not. It is checked as a whole when it is opened, and every object is
 //! hashed when it comes back. What is in it is checked twice and read once more at every start, which
-//! is why small objects do not stay there ([`small`]).
+//! is why small objects do not stay there (`small`).
 //!
 //! After an error of the disk the index is closed, and opened and checked anew before the next
 //! batch: what memory holds of it may not be what the disk holds.
