@@ -54,7 +54,7 @@ struct Night {
 
 type Step = (&'static str, fn(&Night) -> Result<Outcome, Failure>);
 
-const STEPS: [Step; 10] = [
+const STEPS: &[Step] = &[
     ("build", Night::build),
     ("suite", Night::suite),
     ("report", Night::report),
@@ -71,7 +71,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
     let night = Night::of(words)?;
     fs::create_dir_all(&night.out).map_err(io(night.out.display()))?;
     let mut ended = Vec::new();
-    for (name, step) in STEPS {
+    for &(name, step) in STEPS {
         println!("== {name}");
         let (took, result) = timed(|| step(&night));
         let outcome = result.unwrap_or_else(|failure| {
