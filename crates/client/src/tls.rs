@@ -21,8 +21,6 @@ use rustls::{
     RootCertStore, SignatureScheme,
 };
 
-use crate::Error;
-
 /// Whom a client trusts over TLS, and what it presents. With nothing set, the system's authorities
 /// are trusted.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +38,44 @@ impl TlsOptions {
     /// Whether something is asked that a connection without TLS would silently not give.
     pub(crate) fn is_set(&self) -> bool {
         self.authorities.is_some() || self.pin.is_some() || self.identity.is_some()
+    }
+
+    /// How rustls makes connections that speak `protocol`, with these options.
+    ///
+    /// # Errors
+    ///
+    /// If nobody is named and the system trusts nobody, or the client's certificate and key are no
+    /// pair.
+    pub fn client_config(&self, protocol: &[u8]) -> Result<Arc<ClientConfig>, InvalidTls> {
+        let provider = Arc::new(default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the provider has the suites of TLS 1.3");
+        let roots = match (&self.authorities, self.pin) {
+            (Some(authorities), _) => Some(authorities.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(Authorities::of_the_system()?),
+        };
+        let chain = roots.map(|Authorities(roots)| {
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .expect("there are roots, and no lists of revocations")
+        });
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier {
+                pin: self.pin,
+                chain,
+                provider,
+            }));
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { chain, key }) => builder
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .map_err(|error| InvalidTls(format!("the client's certificate: {error}")))?,
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(Arc::new(config))
     }
 }
 
@@ -122,39 +158,6 @@ impl Identity {
             key: Arc::new(key),
         })
     }
-}
-
-/// The configuration of connections that speak `protocol`.
-pub(crate) fn config(options: &TlsOptions, protocol: &[u8]) -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("the provider has the suites of TLS 1.3");
-    let roots = match (&options.authorities, options.pin) {
-        (Some(authorities), _) => Some(authorities.clone()),
-        (None, Some(_)) => None,
-        (None, None) => Some(Authorities::of_the_system()?),
-    };
-    let chain = roots.map(|Authorities(roots)| {
-        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .build()
-            .expect("there are roots, and no lists of revocations")
-    });
-    let builder = builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier {
-            pin: options.pin,
-            chain,
-            provider,
-        }));
-    let mut config = match &options.identity {
-        None => builder.with_no_client_auth(),
-        Some(Identity { chain, key }) => builder
-            .with_client_auth_cert(chain.clone(), key.clone_key())
-            .map_err(|error| InvalidTls(format!("the client's certificate: {error}")))?,
-    };
-    config.alpn_protocols = vec![protocol.to_vec()];
-    Ok(Arc::new(config))
 }
 
 /// A configuration for connections that have no TLS, where a library wants one.

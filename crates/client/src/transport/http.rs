@@ -75,7 +75,7 @@ impl Http {
         connector.set_connect_timeout(Some(options.timeouts.connect));
         connector.enforce_http(false);
         let (scheme, tls) = if origin.tls {
-            ("https", tls::config(&options.tls, b"http/1.1")?)
+            ("https", options.tls.client_config(b"http/1.1")?)
         } else {
             ("http", tls::unused())
         };

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::super::origin::Origin;
-use crate::{ClientOptions, Error, TransportError, error, tls};
+use crate::{ClientOptions, Error, TransportError, error};
 
 /// A chunk behind the longest fields fits the smallest frame that a node may be set to, so that no
 /// frame of this client needs to be measured.
@@ -45,7 +45,7 @@ pub(super) struct Way {
 impl Way {
     pub(super) fn new(origin: Origin, options: &ClientOptions) -> Result<Self, Error> {
         let tls = if origin.tls {
-            let config = tls::config(&options.tls, b"oap/1")?;
+            let config = options.tls.client_config(b"oap/1")?;
             let name = ServerName::try_from(origin.host).map_err(|_| Error::InvalidUrl {
                 url: origin.authority.clone(),
                 reason: "its host is not a name that a certificate could be for",
