@@ -32,6 +32,7 @@ mod drive;
 pub mod failure;
 pub mod fetch;
 pub mod gate;
+mod line;
 pub mod load;
 pub mod machine;
 pub mod node;

@@ -1,5 +1,6 @@
 //! Answers of HTTP/1.1 out of bytes, without I/O.
 
+use crate::line::line;
 use crate::load::plan::Receipt;
 
 /// Longest head, and longest line of a chunk or a trailer.
@@ -94,7 +95,7 @@ impl Parser {
                 [] | [b'\r'] => Ok((0, Event::More)),
                 _ => Err(Malformed("a chunk does not end where it should")),
             },
-            State::ChunkSize => match line(input)? {
+            State::ChunkSize => match line(input, LINE_BYTES).map_err(Malformed)? {
                 None => Ok((0, Event::More)),
                 Some(line) => {
                     self.state = match chunk_size(line)? {
@@ -105,7 +106,7 @@ impl Parser {
                     after(used, self.next(&input[used..]))
                 }
             },
-            State::Trailer => match line(input)? {
+            State::Trailer => match line(input, LINE_BYTES).map_err(Malformed)? {
                 None => Ok((0, Event::More)),
                 Some([]) => {
                     self.state = State::Length(0);
@@ -198,19 +199,6 @@ fn after(
     next: Result<(usize, Event<'_>), Malformed>,
 ) -> Result<(usize, Event<'_>), Malformed> {
     next.map(|(more, event)| (used + more, event))
-}
-
-/// The line at the front, without its end.
-fn line(input: &[u8]) -> Result<Option<&[u8]>, Malformed> {
-    let most = &input[..input.len().min(LINE_BYTES)];
-    match most.iter().position(|byte| *byte == b'\n') {
-        Some(end) => match most[..end].strip_suffix(b"\r") {
-            Some(line) => Ok(Some(line)),
-            None => Err(Malformed("a line does not end as one does")),
-        },
-        None if most.len() == LINE_BYTES => Err(Malformed("a line is too long")),
-        None => Ok(None),
-    }
 }
 
 fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {

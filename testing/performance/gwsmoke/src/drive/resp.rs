@@ -1,5 +1,7 @@
 //! Answers of Redis (RESP2), out of bytes that come in any pieces.
 
+use crate::line::line;
+
 /// Deepest nesting, and most parts of an array: far more than a stream's answer has.
 const DEPTH: u32 = 8;
 const PARTS: usize = 100_000;
@@ -35,7 +37,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Value, usize)>, Malformed> {
 }
 
 fn value(bytes: &[u8], at: &mut usize, depth: u32) -> Result<Option<Value>, Malformed> {
-    let Some(line) = line(&bytes[*at..])? else {
+    let Some(line) = line(&bytes[*at..], LINE_BYTES).map_err(Malformed)? else {
         return Ok(None);
     };
     *at += line.len() + 2;
@@ -75,19 +77,6 @@ fn value(bytes: &[u8], at: &mut usize, depth: u32) -> Result<Option<Value>, Malf
         },
         _ => return Err(Malformed("of no kind that there is")),
     }))
-}
-
-/// The line at the front, without its end.
-fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Malformed> {
-    let most = &bytes[..bytes.len().min(LINE_BYTES)];
-    match most.iter().position(|byte| *byte == b'\n') {
-        Some(end) => match most[..end].strip_suffix(b"\r") {
-            Some(line) => Ok(Some(line)),
-            None => Err(Malformed("a line does not end as one does")),
-        },
-        None if most.len() == LINE_BYTES => Err(Malformed("a line is too long")),
-        None => Ok(None),
-    }
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {

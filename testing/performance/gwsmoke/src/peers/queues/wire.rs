@@ -91,14 +91,9 @@ impl<S: Read + Write> Wire<S> {
 /// The line at the front, without its end; at most 4 KiB of it.
 pub(super) fn line(bytes: &[u8]) -> Parsed<&[u8]> {
     const LINE_BYTES: usize = 4096;
-    let most = &bytes[..bytes.len().min(LINE_BYTES)];
-    match most.iter().position(|byte| *byte == b'\n') {
-        Some(end) => match most[..end].strip_suffix(b"\r") {
-            Some(line) => Ok(Some((line, end + 1))),
-            None => Err(Malformed("a line does not end as one does".to_owned())),
-        },
-        None if most.len() == LINE_BYTES => Err(Malformed("a line is too long".to_owned())),
-        None => Ok(None),
+    match crate::line::line(bytes, LINE_BYTES) {
+        Ok(line) => Ok(line.map(|line| (line, line.len() + 2))),
+        Err(wrong) => Err(Malformed(wrong.to_owned())),
     }
 }
 
