@@ -34,9 +34,9 @@ use crate::node::find_binary;
 use crate::peers;
 use crate::progress::Progress;
 use crate::report;
-use crate::result::{LoadResult, Machine, SCHEMA};
+use crate::result::{LoadResult, Machine};
 use crate::slo::{self, Levels, Verdict};
-use result::{Edge, Level, SuiteResult, Sweep};
+use result::{Level, SuiteResult, Sweep};
 use session::Session;
 
 /// Parts beside the scenarios, in the order in which they are run.
@@ -137,26 +137,8 @@ impl Suite {
     /// suite which is interrupted is not for nothing.
     fn measure(&self, session: &Session<'_>, levels: &Levels) -> Result<SuiteResult, Failure> {
         let began = clock::now();
-        let mut suite = SuiteResult {
-            schema: SCHEMA,
-            level: session.level,
-            started_unix_s: clock::since_epoch().as_secs(),
-            duration_s: 0.0,
-            machine: Machine::here(),
-            node: Default::default(),
-            scenarios: Vec::new(),
-            sweep: None,
-            beyond_cap: None,
-            beyond_cpu: None,
-            edge: Edge::default(),
-            cold_start: None,
-            memory: Vec::new(),
-            limits: Vec::new(),
-            slo: Vec::new(),
-            peers: None,
-            cross_check: None,
-            skipped: Vec::new(),
-        };
+        let started_unix_s = clock::since_epoch().as_secs();
+        let mut suite = SuiteResult::begun(session.level, started_unix_s, Machine::here());
         session.progress.print(&table::head());
         let parts = PARTS.iter().filter(|part| self.is_asked(part));
         let others = [(PEERS, self.peers), (CROSS_CHECK, self.cross_check)];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::result::{Latency, LoadResult, Machine, NodeBuild};
+use crate::result::{Latency, LoadResult, Machine, NodeBuild, SCHEMA};
 
 pub use crate::result::SweepStep;
 use crate::slo::Row;
@@ -46,6 +46,32 @@ pub struct SuiteResult {
     pub cross_check: Option<Comparisons>,
     /// What could not be run, and why: one sentence each.
     pub skipped: Vec<String>,
+}
+
+impl SuiteResult {
+    /// One that has measured nothing yet.
+    pub(crate) fn begun(level: Level, started_unix_s: u64, machine: Machine) -> Self {
+        Self {
+            schema: SCHEMA,
+            level,
+            started_unix_s,
+            duration_s: 0.0,
+            machine,
+            node: NodeBuild::default(),
+            scenarios: Vec::new(),
+            sweep: None,
+            beyond_cap: None,
+            beyond_cpu: None,
+            edge: Edge::default(),
+            cold_start: None,
+            memory: Vec::new(),
+            limits: Vec::new(),
+            slo: Vec::new(),
+            peers: None,
+            cross_check: None,
+            skipped: Vec::new(),
+        }
+    }
 }
 
 /// How much of a suite.

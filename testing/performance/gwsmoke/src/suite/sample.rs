@@ -1,6 +1,6 @@
 //! Results for tests: well-formed, and with nothing remarkable in them.
 
-use super::result::{Edge, Level, SuiteResult};
+use super::result::{Level, SuiteResult};
 use crate::result::{Latency, LoadResult, Machine, NodeBuild, SCHEMA};
 use crate::spec::LoadSpec;
 
@@ -52,23 +52,8 @@ pub(crate) fn load() -> LoadResult {
 
 pub(crate) fn suite() -> SuiteResult {
     SuiteResult {
-        schema: SCHEMA,
-        level: Level::Quick,
-        started_unix_s: 1_795_000_000,
         duration_s: 60.0,
-        machine: machine(),
-        node: NodeBuild::default(),
         scenarios: vec![load()],
-        sweep: None,
-        beyond_cap: None,
-        beyond_cpu: None,
-        edge: Edge::default(),
-        cold_start: None,
-        memory: Vec::new(),
-        limits: Vec::new(),
-        slo: Vec::new(),
-        peers: None,
-        cross_check: None,
-        skipped: Vec::new(),
+        ..SuiteResult::begun(Level::Quick, 1_795_000_000, machine())
     }
 }
