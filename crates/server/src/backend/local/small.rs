@@ -63,6 +63,7 @@ impl Pack {
 }
 
 /// See the [module](self).
+#[derive(Default)]
 pub(super) struct SmallObjects {
     /// The weight from which bytes move to a pack, and half of what no pack exceeds.
     limit: u64,
@@ -84,12 +85,7 @@ impl SmallObjects {
     pub(super) fn read(index: &Index) -> Result<Self, BackendError> {
         let mut small = Self {
             limit: PACK_BYTES,
-            next_slot: 0,
-            inline: 0,
-            packs: BTreeMap::new(),
-            half_empty: BTreeSet::new(),
-            in_doubt: Vec::new(),
-            failed_at: None,
+            ..Self::default()
         };
         small.read_again(index)?;
         Ok(small)
@@ -265,12 +261,7 @@ mod tests {
     fn packs(used: &[u64]) -> SmallObjects {
         let mut small = SmallObjects {
             limit: LIMIT,
-            next_slot: 0,
-            inline: 0,
-            packs: BTreeMap::new(),
-            half_empty: BTreeSet::new(),
-            in_doubt: Vec::new(),
-            failed_at: None,
+            ..SmallObjects::default()
         };
         for (file, percent) in (1..).zip(used) {
             let len = u32::try_from(LIMIT).unwrap_or(0);
