@@ -37,6 +37,14 @@ fn gwsmoke(folder: &Path, arguments: &[&str]) -> Told {
     }
 }
 
+/// Three rounds of the node's build and itself, with `more` flags; written to `ab.json`.
+fn against_itself(folder: &Path, more: &[&str]) -> Told {
+    let node = binary().to_str().unwrap();
+    let files = ["--scenario", "short.toml", "--json", "ab.json"];
+    let builds = ["ab", "--base", node, "--new", node, "--rounds", "3"];
+    gwsmoke(folder, &[&builds[..], &files, more].concat())
+}
+
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -61,25 +69,7 @@ fn has_faults() -> bool {
 #[test]
 fn every_round_of_both_builds_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let node = binary().to_str().unwrap();
-    let told = gwsmoke(
-        folder.path(),
-        &[
-            "ab",
-            "--base",
-            node,
-            "--new",
-            node,
-            "--rounds",
-            "3",
-            "--scenario",
-            "short.toml",
-            "--seed",
-            "5",
-            "--json",
-            "ab.json",
-        ],
-    );
+    let told = against_itself(folder.path(), &["--seed", "5"]);
     // Three rounds of a moment may say anything but that they could not be had.
     assert!([0, 1, 3].contains(&told.exit), "{}", told.text);
     assert!(
@@ -113,31 +103,9 @@ fn a_build_that_is_worse_is_found() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let node = binary().to_str().unwrap();
-    let fault = [
-        "MICRO_FAULT_SLOWER_PERCENT=400",
-        "MICRO_FAULT_FATTER_PERCENT=100",
-    ];
-    let told = gwsmoke(
-        folder.path(),
-        &[
-            "ab",
-            "--base",
-            node,
-            "--new",
-            node,
-            "--rounds",
-            "3",
-            "--scenario",
-            "short.toml",
-            "--new-env",
-            fault[0],
-            "--new-env",
-            fault[1],
-            "--json",
-            "ab.json",
-        ],
-    );
+    let slower = ["--new-env", "MICRO_FAULT_SLOWER_PERCENT=400"];
+    let fatter = ["--new-env", "MICRO_FAULT_FATTER_PERCENT=100"];
+    let told = against_itself(folder.path(), &[slower, fatter].concat());
     assert_eq!(told.exit, 1, "{}", told.text);
     for metric in [
         "server_cpu_us_per_request",
